@@ -1,0 +1,1 @@
+"""Deliveries become POSTs: HTTP, limits, log and handler."""

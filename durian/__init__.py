@@ -1,0 +1,3 @@
+"""durian: webhooks for Django on RabbitMQ."""
+
+__version__ = "1.0.0"

@@ -1,0 +1,1 @@
+"""Outbox rows become confirmed messages: the relay and its thread."""
