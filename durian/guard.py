@@ -75,6 +75,7 @@ _NAT64 = ip_network("64:ff9b::/96")
 # What makes the interface's half of an IPv6 address an IPv4 one (ISATAP, RFC 5214).
 _ISATAP = {0x00005EFE, 0x02005EFE}
 
+_BRACKETED = re.compile(r"\[[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*\](?::[0-9]*)?")
 _NUMBER = re.compile(r"0x[0-9a-f]*|[0-9]+")
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
@@ -164,7 +165,9 @@ def _split(url: str) -> tuple[SplitResult, int]:
         raise InvalidURL("A URL has to begin with https:// or http://.")
     if "@" in parts.netloc:
         raise InvalidURL("A URL may not hold a user name or a password; requests are signed.")
-    if ("[" in parts.netloc) != (":" in (parts.hostname or "")) or port == 0:
+    # urlsplit takes no notice of what stands before or after the brackets of an IPv6 address.
+    bracketed = "[" in parts.netloc or "]" in parts.netloc
+    if port == 0 or (bracketed and not _BRACKETED.fullmatch(parts.netloc)):
         raise InvalidURL("The host or the port of the URL makes no sense.")
     return parts, DEFAULT_PORTS[parts.scheme] if port is None else port
 
