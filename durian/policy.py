@@ -1,8 +1,9 @@
-"""When to try again: a value, made of tenacity's parts, that neither sleeps nor looks at a clock."""
+"""When to try again: a value, made of tenacity's parts, without sleeping or a clock."""
 
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import timezone
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -43,6 +44,7 @@ class wait_jittered(wait_base):
         self.uniform = uniform
 
     def __call__(self, retry_state: RetryCallState) -> float:
+        """Return the seconds to wait, as tenacity asks for them."""
         return self.wait(retry_state) * self.uniform(1 - self.jitter, 1 + self.jitter)
 
 
@@ -138,9 +140,12 @@ def parse_retry_after(value: str, now: float) -> float | None:
     if text.isascii() and text.isdigit():
         return float(text)
     try:
-        seconds = parsedate_to_datetime(text).timestamp() - now
+        moment = parsedate_to_datetime(text)
     except (ValueError, OverflowError):
         return None
+    if moment.tzinfo is None:  # the oldest form of a date names no zone: it means UTC
+        moment = moment.replace(tzinfo=timezone.utc)
+    seconds = moment.timestamp() - now
     return seconds if seconds >= 0 else None
 
 

@@ -3,13 +3,11 @@
 import asyncio
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from inspect import iscoroutinefunction
 from typing import Any
 
-import django
 import pytest
-from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.middleware.csrf import CsrfViewMiddleware
 from django.test import AsyncRequestFactory, RequestFactory, override_settings
@@ -20,16 +18,6 @@ from durian.signing import Signer, generate_key_pair, generate_secret
 
 SECRET = generate_secret()
 PAYLOAD = {"name": "George Constanza", "address": "New York City"}
-
-
-@pytest.fixture(autouse=True, scope="module")
-def site() -> Iterator[None]:
-    """A site's settings, for a run of this file alone."""
-    if not settings.configured:
-        settings.configure()
-        django.setup()
-    with override_settings(ALLOWED_HOSTS=["testserver"], DATA_UPLOAD_MAX_MEMORY_SIZE=2**20):
-        yield
 
 
 @webhook(SECRET)
