@@ -44,6 +44,10 @@ class TopologyError(Unavailable):
     """Queues or exchanges are missing on the broker, or declared with other arguments."""
 
 
+class MessageRefused(Unavailable):
+    """The broker refuses a message for what it is, such as its size."""
+
+
 class MessageError(DurianError):
     """A message cannot be handled, now or later: it belongs to the dead letters.
 

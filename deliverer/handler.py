@@ -1,0 +1,194 @@
+"""The pump's handler of deliveries: sign, POST, then done, try again, or give up."""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from functools import partial
+
+import msgspec
+from requests import Response
+
+from deliverer.engine import Engine
+from deliverer.http import Result
+from deliverer.limits import Limits
+from deliverer.log import Log
+from deliverer.request import request_for
+from deliverer.targets import Target, Targets
+from durian.errors import ConfigurationError, DeliveryError
+from durian.models import Attempt, Listener
+from durian.policy import parse_retry_after
+from durian.wire.broker import Incoming, Outgoing
+from durian.wire.dead import Autopsy, letter
+from durian.wire.delays import delayed, still_early
+from durian.wire.messages import DeliveryMessage, decode
+from durian.wire.pump import Answer, Outcome
+from durian.wire.topology import Topology
+
+logger = logging.getLogger("durian.deliverer")
+
+GONE = 410
+"""The answer of a receiver that wants no more events (Standard Webhooks)."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What one attempt came to; `retry_in` is in seconds, None unless it is tried again."""
+
+    outcome: str
+    status: int | None = None
+    error: str = ""
+    answer: bytes = b""
+    reason: str = ""
+    retry_in: float | None = None
+
+
+class DeliveryHandler:
+    """Delivers messages by the engine, and answers when the POST has ended."""
+
+    def __init__(
+        self,
+        topology: Topology,
+        targets: Targets,
+        engine: Engine,
+        log: Log,
+        limits: Limits,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._topology = topology
+        self._targets = targets
+        self._engine = engine
+        self._log = log
+        self._limits = limits
+        self._clock = clock
+
+    def __call__(self, incoming: Incoming, answer: Answer) -> None:
+        """Begin a delivery. Raises MessageError, or Unavailable when the database is away."""
+        delivery = decode(DeliveryMessage, incoming.body)
+        now = self._clock()
+        if early := still_early(self._topology, delivery, now):
+            answer(Outcome(publish=[early]))
+            return
+        if incoming.redelivered and self._log.has(delivery):
+            # Whoever made this attempt went down between the log and the ack.
+            answer(Outcome())
+            return
+        attempt = _Attempt(incoming, delivery, now, answer)
+        try:
+            target = self._targets.get(delivery.listener, delivery.hook)
+        except (DeliveryError, ConfigurationError) as error:
+            self._end(attempt, Verdict("dead", error=str(error), reason="invalid-listener"))
+            return
+        if target is None or target.state != Listener.State.ACTIVE:
+            state = target.state if target else "deleted"
+            self._end(attempt, Verdict("cancelled", error=f"The listener is {state}."))
+            return
+        self._post(attempt, target)
+
+    def _post(self, attempt: "_Attempt", target: Target) -> None:
+        delivery, options = attempt.delivery, target.options
+        wait = self._limits.admit(target.listener, options.rate, delivery.reserved)
+        if wait:
+            parked = delayed(self._topology, delivery, wait, attempt.began, reserved=True)
+            attempt.answer(Outcome(publish=[parked]))
+            return
+        request = request_for(target.template, delivery, target.signer, int(attempt.began))
+        self._engine.submit(request, options.timeout, partial(self._on_result, attempt, target))
+
+    def _on_result(
+        self, attempt: "_Attempt", target: Target, result: Result, seconds: float
+    ) -> None:
+        self._limits.release(target.listener, seconds)
+        attempt.seconds = seconds
+        self._end(attempt, judge(result, attempt.delivery, target, attempt.began, self._clock()))
+
+    def _end(self, attempt: "_Attempt", verdict: Verdict) -> None:
+        row = attempt.row(verdict)
+        publish = self._consequence(attempt, verdict)
+        attempt.answer(Outcome(publish=publish, record=partial(self._log.write, row)))
+
+    def _consequence(self, attempt: "_Attempt", verdict: Verdict) -> list[Outgoing]:
+        delivery = attempt.delivery
+        first = delivery.first_attempt or attempt.began
+        if verdict.retry_in is not None:
+            again = msgspec.structs.replace(
+                delivery, attempt=delivery.attempt + 1, first_attempt=first
+            )
+            return [delayed(self._topology, again, verdict.retry_in, self._clock())]
+        if verdict.outcome == Attempt.Outcome.DEAD:
+            autopsy = Autopsy(
+                reason=verdict.reason,
+                detail=verdict.error,
+                event=delivery.event,
+                hook=delivery.hook,
+                listener=delivery.listener,
+                attempts=delivery.attempt,
+                last_status=verdict.status or 0,
+                first_attempt=first,
+                last_attempt=attempt.began,
+            )
+            return [letter(self._topology, attempt.incoming, autopsy)]
+        return []
+
+
+def judge(
+    result: Result, delivery: DeliveryMessage, target: Target, began: float, now: float
+) -> Verdict:
+    """Return what `result`, of the attempt that `began` then, means for `delivery`."""
+    verdict = _of_answer(result) if isinstance(result, Response) else _of_error(result)
+    if verdict.outcome != Attempt.Outcome.RETRY:
+        return verdict
+    retry_after = None
+    if isinstance(result, Response) and "Retry-After" in result.headers:
+        retry_after = parse_retry_after(result.headers["Retry-After"], now)
+    first = delivery.first_attempt or began
+    delay = target.options.policy.delay(delivery.attempt, first, now, retry_after)
+    if delay is None:
+        return replace(verdict, outcome=Attempt.Outcome.DEAD, reason="exhausted")
+    return replace(verdict, retry_in=delay)
+
+
+def _of_answer(response: Response) -> Verdict:
+    verdict = Verdict(
+        Attempt.Outcome.RETRY, status=response.status_code, answer=response.content
+    )
+    if 200 <= response.status_code < 300:
+        return replace(verdict, outcome=Attempt.Outcome.DELIVERED)
+    error = f"The receiver answered {response.status_code} {response.reason or ''}".rstrip() + "."
+    if response.status_code == GONE:
+        return replace(verdict, outcome=Attempt.Outcome.DEAD, error=error, reason="gone")
+    return replace(verdict, error=error)
+
+
+def _of_error(error: DeliveryError) -> Verdict:
+    text = f"{type(error).__name__}: {error}"
+    if error.permanent:
+        return Verdict(Attempt.Outcome.DEAD, error=text, reason="refused")
+    return Verdict(Attempt.Outcome.RETRY, error=text)
+
+
+@dataclass
+class _Attempt:
+    incoming: Incoming
+    delivery: DeliveryMessage
+    began: float
+    answer: Answer
+    seconds: float = 0.0
+
+    def row(self, verdict: Verdict) -> Attempt:
+        return Attempt(
+            delivery=self.delivery.id,
+            run=self.delivery.run,
+            number=self.delivery.attempt,
+            event=self.delivery.event,
+            listener_id=self.delivery.listener,
+            hook=self.delivery.hook,
+            outcome=verdict.outcome,
+            status=verdict.status,
+            duration_ms=round(self.seconds * 1000),
+            # PostgreSQL keeps no NUL in text, and a receiver may have put one into it.
+            error=verdict.error.replace("\x00", ""),
+            answer=verdict.answer,
+            started_at=datetime.fromtimestamp(self.began, timezone.utc),
+        )

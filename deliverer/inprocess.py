@@ -1,0 +1,54 @@
+"""Deliveries without a broker and without a thread: one attempt each, while the caller waits."""
+
+import time
+from collections.abc import Iterable
+from datetime import datetime, timezone
+
+from deliverer.handler import judge
+from deliverer.http import Settings, exchange
+from deliverer.request import request_for
+from deliverer.targets import target_of
+from durian.ids import delivery_id
+from durian.models import Attempt, Event, Listener
+from durian.wire.messages import DeliveryMessage
+
+
+def deliver_now(
+    event: Event, listeners: Iterable[Listener], settings: Settings
+) -> list[Attempt]:
+    """POST `event` to each of `listeners`, and return the attempts, which are logged as well.
+
+    A failed one is not tried again; its outcome is "dead".
+    """
+    attempts = [_deliver(event, listener, settings) for listener in listeners]
+    return Attempt.objects.bulk_create(attempts)
+
+
+def _deliver(event: Event, listener: Listener, settings: Settings) -> Attempt:
+    delivery = DeliveryMessage(
+        id=delivery_id(str(event.id), listener.pk),
+        event=str(event.id),
+        hook=event.hook,
+        listener=listener.pk,
+        body=event.body,
+        created=event.created_at.timestamp(),
+    )
+    target = target_of(listener, event.hook)
+    began = time.time()
+    request = request_for(target.template, delivery, target.signer, int(began))
+    result = exchange(request, target.options.timeout, settings)
+    verdict = judge(result, delivery, target, began, time.time())
+    delivered = verdict.outcome == Attempt.Outcome.DELIVERED
+    return Attempt(
+        delivery=delivery.id,
+        number=1,
+        event=delivery.event,
+        listener_id=listener.pk,
+        hook=event.hook,
+        outcome=Attempt.Outcome.DELIVERED if delivered else Attempt.Outcome.DEAD,
+        status=verdict.status,
+        duration_ms=round((time.time() - began) * 1000),
+        error=verdict.error,
+        answer=verdict.answer,
+        started_at=datetime.fromtimestamp(began, timezone.utc),
+    )

@@ -1,0 +1,137 @@
+"""The log: one Attempt row for each POST, inserted in batches by a thread of its own.
+
+The log is the account, the broker is the truth: without the database the rows wait here, and their
+messages stay unacked, for PATIENCE_SECONDS; after that the messages are acked all the same, before
+the broker takes them for lost, and up to MAX_KEPT rows go on waiting.
+"""
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from django.core.exceptions import ValidationError
+from django.db import DatabaseError, InterfaceError, OperationalError
+
+from durian.database import available
+from durian.errors import Unavailable
+from durian.models import Attempt
+from durian.wire.backoff import Backoff
+from durian.wire.messages import DeliveryMessage
+
+logger = logging.getLogger("durian.deliverer")
+
+BATCH = 500
+GATHER_SECONDS = 0.005
+PATIENCE_SECONDS = 15 * 60.0
+"""Half of RabbitMQ's consumer_timeout (30 minutes), after which it closes the channel."""
+MAX_KEPT = 100_000
+
+Done = Callable[[], None]
+
+
+class Log:
+    """Takes attempts from any thread and writes them; `on_written` is told of each batch."""
+
+    def __init__(self, on_written: Callable[[Sequence[Attempt]], None]) -> None:
+        self._on_written = on_written
+        self._rows: deque[_Entry] = deque()
+        self._arrived = threading.Condition()
+        self._backoff = Backoff()
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="durian-log", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self, within: float) -> None:
+        """Write what waits, and return when that is done or after `within` seconds."""
+        with self._arrived:
+            self._stopping = True
+            self._arrived.notify()
+        self._thread.join(within)
+        if self._rows:
+            logger.error("%d attempts were not logged: the database is away.", len(self._rows))
+
+    def write(self, attempt: Attempt, done: Done) -> None:
+        """Take `attempt`; `done` is called, from the log's thread, when it is written."""
+        with self._arrived:
+            self._rows.append(_Entry(attempt, done))
+            self._arrived.notify()
+
+    def has(self, delivery: DeliveryMessage) -> bool:
+        """Say whether this attempt of `delivery` is in the log already. Raises Unavailable."""
+        with available():
+            return Attempt.objects.filter(
+                delivery=delivery.id, run=delivery.run, number=delivery.attempt
+            ).exists()
+
+    def _run(self) -> None:
+        while True:
+            with self._arrived:
+                self._arrived.wait_for(lambda: self._rows or self._stopping, timeout=1.0)
+            if not self._rows:
+                if self._stopping:
+                    return
+                continue
+            if not self._stopping:
+                time.sleep(GATHER_SECONDS)
+            self._write_batch()
+
+    def _write_batch(self) -> None:
+        batch = [self._rows.popleft() for _ in range(min(BATCH, len(self._rows)))]
+        try:
+            with available():
+                insert([entry.attempt for entry in batch])
+            self._on_written([entry.attempt for entry in batch])
+            self._backoff.succeeded()
+        except Unavailable as error:
+            self._keep(batch, error)
+            return
+        for entry in batch:
+            entry.finish()
+
+    def _keep(self, batch: list["_Entry"], error: Unavailable) -> None:
+        wait = self._backoff.failed()
+        logger.warning("Attempts wait for the database, next try in %.1f s: %s", wait, error)
+        self._rows.extendleft(reversed(batch))
+        overdue = time.monotonic() - PATIENCE_SECONDS
+        for entry in [entry for entry in self._rows if entry.taken < overdue]:
+            entry.finish()
+        while len(self._rows) > MAX_KEPT:
+            logger.error("An attempt is dropped from the log: %s", self._rows.popleft().attempt)
+        with self._arrived:
+            self._arrived.wait_for(lambda: self._stopping, timeout=wait)
+
+
+def insert(attempts: Sequence[Attempt]) -> None:
+    """Insert `attempts`; a row that the database refuses is reported and left out.
+
+    Raises OperationalError or InterfaceError when the database is away.
+    """
+    try:
+        Attempt.objects.bulk_create(attempts)
+    except (OperationalError, InterfaceError):
+        raise
+    except (DatabaseError, ValidationError, ValueError) as error:
+        if len(attempts) == 1:
+            logger.error("An attempt cannot be logged and is dropped (%s): %s", attempts[0], error)
+            return
+        for attempt in attempts:
+            insert([attempt])
+
+
+class _Entry:
+    __slots__ = ("_done", "attempt", "taken")
+
+    def __init__(self, attempt: Attempt, done: Done) -> None:
+        self.attempt = attempt
+        self.taken = time.monotonic()
+        self._done: Done | None = done
+
+    def finish(self) -> None:
+        if self._done:
+            self._done()
+            self._done = None

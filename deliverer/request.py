@@ -1,0 +1,52 @@
+"""The request of a delivery: prepared once for each listener, signed once for each attempt."""
+
+from collections.abc import Callable, Mapping
+
+import requests
+from requests import PreparedRequest
+from requests.auth import AuthBase
+
+from durian import __version__
+from durian.errors import InvalidURL
+from durian.signing import Signer
+from durian.wire.messages import DeliveryMessage
+
+USER_AGENT = f"durian/{__version__} (Django webhooks)"
+
+
+class StandardWebhooksAuth(AuthBase):
+    """Signs a request's body after the Standard Webhooks specification."""
+
+    def __init__(self, signer: Signer, webhook_id: str, timestamp: int) -> None:
+        self._headers: Callable[[bytes], dict[str, str]] = lambda body: signer.headers(
+            webhook_id, timestamp, body
+        )
+
+    def __call__(self, r: PreparedRequest) -> PreparedRequest:
+        """Add the headers webhook-id, webhook-timestamp and webhook-signature."""
+        body = r.body or b""
+        r.headers.update(self._headers(body.encode() if isinstance(body, str) else body))
+        return r
+
+
+def prepare(url: str, headers: Mapping[str, str]) -> PreparedRequest:
+    """Return what all requests to a listener have in common. Raises InvalidURL."""
+    common = {**headers, "User-Agent": USER_AGENT, "Content-Type": "application/json"}
+    try:
+        return requests.Request("POST", url, headers=common).prepare()
+    except requests.RequestException as error:
+        raise InvalidURL(f"{url!r} cannot be called: {error}") from error
+
+
+def request_for(
+    template: PreparedRequest, delivery: DeliveryMessage, signer: Signer, timestamp: int
+) -> PreparedRequest:
+    """Return the signed request of one attempt, made at `timestamp` (seconds since the epoch)."""
+    request = template.copy()
+    request.body = delivery.body.encode()
+    request.headers["Content-Length"] = str(len(request.body))
+    request.headers["durian-hook"] = delivery.hook
+    request.headers["durian-listener"] = str(delivery.listener)
+    request.headers["durian-delivery"] = delivery.id
+    request.headers["durian-attempt"] = str(delivery.attempt)
+    return StandardWebhooksAuth(signer, delivery.event, timestamp)(request)

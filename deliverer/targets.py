@@ -1,0 +1,123 @@
+"""The listeners that deliveries go to: read once, and anew when they have changed."""
+
+import logging
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from django.utils import timezone
+from requests import PreparedRequest
+
+from deliverer.request import prepare
+from durian.conf import guard
+from durian.database import available
+from durian.errors import Unavailable
+from durian.models import DeletedListener, Listener, ListenerClock
+from durian.options import Options, from_config
+from durian.registry import hooks
+from durian.signing import Signer
+
+logger = logging.getLogger("durian.deliverer")
+
+CHECK_SECONDS = 0.5
+MAX_KEPT = 100_000
+
+
+@dataclass(frozen=True)
+class Target:
+    """One listener, ready to be called for one hook."""
+
+    listener: int
+    state: str
+    options: Options
+    template: PreparedRequest
+    signer: Signer = field(repr=False)
+    good_until: datetime | None = None
+
+
+class Targets:
+    """Targets by listener and hook. `get` is for one thread, `watch` for another."""
+
+    def __init__(self) -> None:
+        self._kept: dict[int, dict[str, Target]] = {}
+        self._version = -1
+        self._refreshes = 0
+        self._lock = threading.Lock()
+        self._stopping = threading.Event()
+
+    def get(self, listener: int, hook: str) -> Target | None:
+        """Return the target of `listener`, None if there is no such listener any more.
+
+        Raises Unavailable when the database is away.
+        """
+        kept = self._kept.get(listener, {}).get(hook)
+        if kept and (kept.good_until is None or kept.good_until > timezone.now()):
+            return kept
+        refreshes = self._refreshes
+        with available():
+            row = Listener.objects.filter(pk=listener).first()
+        if row is None:
+            return None
+        target = target_of(row, hook)
+        with self._lock:
+            # What was read before a refresh that ended since may be older than what it forgot.
+            if refreshes == self._refreshes:
+                self._keep(listener, hook, target)
+        return target
+
+    def _keep(self, listener: int, hook: str, target: Target) -> None:
+        if len(self._kept) >= MAX_KEPT:
+            self._kept.clear()
+        self._kept.setdefault(listener, {})[hook] = target
+
+    def watch(self) -> None:
+        """Forget listeners as they change, until `stop`; looks every CHECK_SECONDS."""
+        while not self._stopping.wait(CHECK_SECONDS):
+            try:
+                self.refresh()
+            except Unavailable as error:
+                logger.warning("Changes of listeners are not seen for now: %s", error)
+
+    def stop(self) -> None:
+        """Let `watch` return."""
+        self._stopping.set()
+
+    def refresh(self) -> None:
+        """Forget what has changed since the last look. Raises Unavailable."""
+        with available():
+            now = ListenerClock.now()
+            if now == self._version:
+                return
+            changed = list(_changed_since(self._version)) if 0 <= self._version < now else None
+        with self._lock:
+            self._refreshes += 1
+            self._version = now
+            if changed is None:
+                self._kept.clear()
+            for listener in changed or ():
+                self._kept.pop(listener, None)
+
+
+def _changed_since(version: int) -> Iterator[int]:
+    yield from Listener.objects.filter(version__gt=version).values_list("id", flat=True)
+    deleted = DeletedListener.objects.filter(version__gt=version)
+    yield from deleted.values_list("listener_id", flat=True)
+
+
+def target_of(listener: Listener, hook: str) -> Target:
+    """Return `listener` as a target for events of `hook`.
+
+    Raises InvalidURL, AddressRefused or ConfigurationError for what can never be called.
+    """
+    known = hooks.get(hook)
+    url = guard().check_url(listener.url).geturl()
+    options = from_config(listener.config, known.options if known else Options())
+    return Target(
+        listener=listener.pk,
+        state=listener.state,
+        options=options,
+        template=prepare(url, options.headers),
+        signer=Signer(listener.signing_secrets()),
+        good_until=listener.next_expiry(),
+    )

@@ -1,0 +1,21 @@
+"""The Django app."""
+
+from django.apps import AppConfig
+from django.utils.module_loading import autodiscover_modules
+
+
+class DurianConfig(AppConfig):
+    """durian in INSTALLED_APPS."""
+
+    name = "durian"
+    verbose_name = "Webhooks"
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Connect the outbox with the relay, and find the `hooks` module of every app."""
+        # App loading: these need the models, which are not there when this module is imported.
+        from durian import checks, roles
+
+        checks.register_all()
+        roles.install()
+        autodiscover_modules("hooks")

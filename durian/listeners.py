@@ -1,0 +1,129 @@
+"""Listeners kept in memory, and kept fresh by the version of their set."""
+
+import logging
+from collections.abc import Iterable
+from typing import Any
+
+from durian import match
+from durian.database import available
+from durian.errors import InvalidFilter
+from durian.event import Hook
+from durian.models import DeletedListener, Listener, ListenerClock
+from durian.names import fits, is_pattern
+from durian.registry import hooks
+
+logger = logging.getLogger("durian")
+
+Row = tuple[int, str, Any, str]
+
+
+class Listeners:
+    """All active listeners: which of them want an event? For one thread."""
+
+    def __init__(self) -> None:
+        self._version = -1
+        self._hook_of: dict[int, str] = {}
+        self._exact: dict[str, _Shelf] = {}
+        self._patterns: dict[str, _Shelf] = {}
+
+    def __len__(self) -> int:
+        return len(self._hook_of)
+
+    def catch_up(self, version: int) -> None:
+        """Know every change up to `version`. Raises Unavailable when the database is away."""
+        if self._version < version or self._version < 0:
+            with available():
+                self._refresh()
+
+    def matching(self, hook: str, payload: Any) -> list[int]:
+        """Return the ids of the listeners that want an event of `hook` with `payload`."""
+        exact = self._exact.get(hook)
+        found = exact.matching(hook, payload) if exact else []
+        for pattern, shelf in self._patterns.items():
+            if fits(pattern, hook):
+                found.extend(shelf.matching(hook, payload))
+        return found
+
+    def _refresh(self) -> None:
+        now = ListenerClock.now()
+        if now < self._version:
+            # The database is an older one, restored from a backup: what is known counts for nothing.
+            self._version, self._hook_of, self._exact, self._patterns = -1, {}, {}, {}
+        rows = Listener.objects.values_list("id", "hook", "match", "state")
+        if self._version < 0:
+            self._put(rows.filter(state=Listener.State.ACTIVE).iterator(chunk_size=10_000))
+        else:
+            self._put(rows.filter(version__gt=self._version))
+            deleted = DeletedListener.objects.filter(version__gt=self._version)
+            for listener in deleted.values_list("listener_id", flat=True):
+                self._remove(listener)
+        self._version = now
+
+    def _put(self, rows: Iterable[Row]) -> None:
+        for listener, hook, conditions, state in rows:
+            self._remove(listener)
+            if state == Listener.State.ACTIVE:
+                self._add(listener, hook, conditions)
+
+    def _add(self, listener: int, hook: str, conditions: Any) -> None:
+        shelves = self._patterns if is_pattern(hook) else self._exact
+        shelf = shelves.get(hook)
+        if shelf is None:
+            shelf = shelves[hook] = _Shelf(hook)
+        try:
+            shelf.add(listener, conditions)
+        except InvalidFilter as error:
+            logger.error("Listener %d receives nothing, its filter is invalid: %s", listener, error)
+            return
+        self._hook_of[listener] = hook
+
+    def _remove(self, listener: int) -> None:
+        hook = self._hook_of.pop(listener, None)
+        if hook is None:
+            return
+        shelves = self._patterns if is_pattern(hook) else self._exact
+        shelf = shelves[hook]
+        shelf.remove(listener)
+        if not len(shelf):
+            del shelves[hook]
+
+
+class _Shelf:
+    """The listeners of one hook, or of one pattern of hooks.
+
+    Their filters are kept as JSON too where a hook has an `event_filter` of its own to ask.
+    """
+
+    def __init__(self, hook: str) -> None:
+        self._index = match.FilterIndex()
+        self._conditions: dict[int, Any] = {}
+        self._keeps_conditions = any(
+            _has_own_filter(one) and (one.name == hook or fits(hook, one.name))
+            for one in hooks.all()
+        )
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+    def add(self, listener: int, conditions: Any) -> None:
+        self._index.add(listener, match.parse(conditions))
+        if self._keeps_conditions:
+            self._conditions[listener] = conditions
+
+    def remove(self, listener: int) -> None:
+        self._index.remove(listener)
+        self._conditions.pop(listener, None)
+
+    def matching(self, name: str, payload: Any) -> list[int]:
+        hook = hooks.get(name)
+        if hook is None or not _has_own_filter(hook):
+            return self._index.matching(payload)
+        return [
+            listener
+            for listener, conditions in self._conditions.items()
+            if hook.event_filter(None, payload, conditions)
+        ]
+
+
+def _has_own_filter(hook: Hook) -> bool:
+    return type(hook).event_filter is not Hook.event_filter

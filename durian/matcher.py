@@ -1,0 +1,66 @@
+"""From an event to its deliveries: one for each listener that wants it."""
+
+from collections.abc import Iterable
+from functools import partial
+from typing import Protocol
+
+from durian.ids import delivery_id
+from durian.outbox import decode_payload
+from durian.wire.broker import Incoming, Outgoing
+from durian.wire.messages import DeliveryMessage, EventMessage, decode, encode
+from durian.wire.pump import Answer, Outcome
+from durian.wire.topology import Topology
+
+
+class Matching(Protocol):
+    """What the matcher asks: durian.listeners.Listeners, or a test's own."""
+
+    def catch_up(self, version: int) -> None:
+        """Know every change of a listener up to `version`."""
+        ...
+
+    def matching(self, hook: str, payload: object) -> list[int]:
+        """Return the ids of the listeners that want the event."""
+        ...
+
+
+class Matcher:
+    """The pump's handler of events; `public` feeds durian.public as well."""
+
+    def __init__(self, listeners: Matching, topology: Topology, public: bool = False) -> None:
+        self._listeners = listeners
+        self._topology = topology
+        self._public = public
+
+    def __call__(self, incoming: Incoming, answer: Answer) -> None:
+        """Answer with the deliveries of the event. Raises MessageError, Unavailable."""
+        event = decode(EventMessage, incoming.body)
+        self._listeners.catch_up(event.listeners)
+        payload = decode_payload(event.body, event.envelope)
+        found = self._listeners.matching(event.hook, payload)
+        messages = [outgoing(self._topology, delivery) for delivery in deliveries(event, found)]
+        if self._public:
+            messages.append(self._for_everybody(event))
+        answer(Outcome(publish=messages))
+
+    def _for_everybody(self, event: EventMessage) -> Outgoing:
+        return Outgoing(
+            self._topology.public, event.hook, event.body.encode(), event.id, mandatory=False
+        )
+
+
+def deliveries(event: EventMessage, listeners: Iterable[int]) -> Iterable[DeliveryMessage]:
+    """Return the delivery of `event` to each of `listeners`."""
+    to = partial(
+        DeliveryMessage,
+        event=event.id,
+        hook=event.hook,
+        body=event.body,
+        created=event.created,
+    )
+    return (to(id=delivery_id(event.id, listener), listener=listener) for listener in listeners)
+
+
+def outgoing(topology: Topology, delivery: DeliveryMessage) -> Outgoing:
+    """Return `delivery` as a message for the deliverers."""
+    return Outgoing("", topology.deliver, encode(delivery), delivery.id)

@@ -1,0 +1,284 @@
+"""What durian keeps in the site's database: listeners, events (outbox and archive), attempts."""
+
+import json
+import time
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.db import models, transaction
+from django.db.models.signals import post_delete
+from django.dispatch import receiver
+from django.utils import timezone
+
+from durian import ids, match, names, options
+from durian.conf import config, guard, vault
+from durian.errors import DurianError
+from durian.signing import generate_secret
+
+
+def validate_hook(value: str) -> None:
+    """Raise ValidationError unless `value` is a hook's name or a pattern of names."""
+    _as_validation_error(names.check_pattern, value)
+
+
+def validate_match(value: Any) -> None:
+    """Raise ValidationError unless `value` is a filter."""
+    _as_validation_error(match.parse, value)
+
+
+def validate_url(value: str) -> None:
+    """Raise ValidationError for a URL that the guard would refuse."""
+    _as_validation_error(guard().check_url, value)
+
+
+def validate_config(value: Any) -> None:
+    """Raise ValidationError unless `value` is a listener's configuration."""
+    if not isinstance(value, dict):
+        raise ValidationError("The configuration must be a JSON object.")
+    _as_validation_error(partial(options.from_config, default=options.Options()), value)
+
+
+def _as_validation_error(check: Callable[[Any], object], value: Any) -> None:
+    try:
+        check(value)
+    except DurianError as error:
+        raise ValidationError(str(error)) from error
+
+
+class ListenerClock(models.Model):
+    """One row: the version of the set of listeners, raised by the transaction of every change.
+
+    The row stays locked until that transaction ends, so versions are committed in their order:
+    who has seen version n has seen every change up to n.
+    """
+
+    version = models.BigIntegerField()
+
+    def __str__(self) -> str:
+        return f"version {self.version}"
+
+    @classmethod
+    def tick(cls, using: str) -> int:
+        """Raise the version within the current transaction and return it."""
+        clock = cls.objects.using(using)
+        if not clock.filter(pk=1).update(version=models.F("version") + 1):
+            # Microseconds, so that a clock made anew is ahead of what any process has seen.
+            clock.create(pk=1, version=time.time_ns() // 1000)
+        return clock.get(pk=1).version
+
+    @classmethod
+    def now(cls) -> int:
+        """Return the version; 0 before the first change of a listener."""
+        return cls.objects.filter(pk=1).values_list("version", flat=True).first() or 0
+
+
+class ListenerQuerySet(models.QuerySet["Listener"]):
+    """Listeners; every change through it raises the version, so that it reaches all processes."""
+
+    def update(self, **kwargs: Any) -> int:
+        """Change all of these listeners in one statement."""
+        with transaction.atomic(using=self.db):
+            return super().update(**{"version": ListenerClock.tick(self.db)} | kwargs)
+
+    def bulk_create(self, objs: Iterable["Listener"], *args: Any, **kwargs: Any) -> Any:
+        """Insert many listeners; each gets a secret of its own unless it has one."""
+        listeners = list(objs)
+        with transaction.atomic(using=self.db):
+            version = ListenerClock.tick(self.db)
+            for listener in listeners:
+                listener.version = version
+                listener.ensure_secret()
+            return super().bulk_create(listeners, *args, **kwargs)
+
+    def active(self) -> "ListenerQuerySet":
+        """Return those that receive events."""
+        return self.filter(state=Listener.State.ACTIVE)
+
+
+class Listener(models.Model):
+    """Who receives what: a URL, the hook (or a pattern of hooks), and a filter."""
+
+    class State(models.TextChoices):
+        """Whether a listener receives events."""
+
+        ACTIVE = "active", "active"
+        PAUSED = "paused", "paused"
+        DISABLED = "disabled", "disabled"
+
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="durian_listeners",
+    )
+    hook = models.CharField(max_length=names.MAX_BYTES, db_index=True, validators=[validate_hook])
+    url = models.CharField("URL", max_length=2000, validators=[validate_url])
+    description = models.CharField(max_length=200, blank=True)
+    match = models.JSONField("filter", default=dict, blank=True, validators=[validate_match])
+    config = models.JSONField(
+        "configuration", default=dict, blank=True, validators=[validate_config]
+    )
+    state = models.CharField(max_length=10, choices=State.choices, default=State.ACTIVE)
+    state_reason = models.CharField(max_length=200, blank=True)
+    state_since = models.DateTimeField(default=timezone.now)
+    secrets = models.TextField(blank=True, editable=False)
+    version = models.BigIntegerField(default=0, db_index=True, editable=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    objects = ListenerQuerySet.as_manager()
+
+    def __str__(self) -> str:
+        return f"{self.hook} → {self.url}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Save, raise the version of the set of listeners, and make a secret if there is none."""
+        using = kwargs.get("using") or self._state.db or "default"
+        if kwargs.get("update_fields") is not None:
+            kwargs["update_fields"] = {*kwargs["update_fields"], "version", "updated_at"}
+        self.ensure_secret()
+        with transaction.atomic(using=using):
+            self.version = ListenerClock.tick(using)
+            super().save(*args, **kwargs)
+
+    def set_state(self, state: "Listener.State", reason: str = "") -> None:
+        """Pause, disable or resume, and save."""
+        self.state, self.state_reason, self.state_since = state, reason, timezone.now()
+        self.save(update_fields=["state", "state_reason", "state_since"])
+
+    def ensure_secret(self) -> None:
+        """Give a new listener its first secret."""
+        if not self.secrets:
+            self._keep([{"secret": generate_secret(), "until": None}])
+
+    def signing_secrets(self, now: datetime | None = None) -> list[str]:
+        """Return the secrets to sign with, the newest first; more than one during a rotation."""
+        return [kept["secret"] for kept in self._kept(now or timezone.now())]
+
+    def next_expiry(self) -> datetime | None:
+        """Return when the first of the secrets ends, None when none does."""
+        ends = [kept["until"] for kept in self._kept(timezone.now()) if kept["until"]]
+        return min(map(datetime.fromisoformat, ends), default=None)
+
+    def rotate_secret(self, overlap: timedelta | None = None) -> str:
+        """Make a new secret, save, and return it.
+
+        The old ones are used beside it for `overlap` (default: SECRET_OVERLAP_HOURS), so that a
+        receiver has the time to take the new one over.
+        """
+        now = timezone.now()
+        until = now + (overlap or timedelta(hours=config().secret_overlap_hours))
+        old = [
+            {"secret": kept["secret"], "until": kept["until"] or until.isoformat()}
+            for kept in self._kept(now)
+        ]
+        secret = generate_secret()
+        self._keep([{"secret": secret, "until": None}, *old])
+        self.save(update_fields=["secrets"])
+        return secret
+
+    def _kept(self, now: datetime) -> list[dict[str, Any]]:
+        kept = json.loads(vault().decrypt(self.secrets)) if self.secrets else []
+        return [
+            one
+            for one in kept
+            if one["until"] is None or datetime.fromisoformat(one["until"]) > now
+        ]
+
+    def _keep(self, secrets: list[dict[str, Any]]) -> None:
+        self.secrets = vault().encrypt(json.dumps(secrets))
+
+
+class DeletedListener(models.Model):
+    """A listener that is no more: tells processes that keep listeners in memory to drop it."""
+
+    listener_id = models.BigIntegerField(primary_key=True)
+    version = models.BigIntegerField(db_index=True)
+
+    def __str__(self) -> str:
+        return f"listener {self.listener_id}, deleted"
+
+
+class Event(models.Model):
+    """Something that happened: in the outbox until it is published, in the archive after that."""
+
+    class Envelope(models.TextChoices):
+        """The shape of the body that receivers get."""
+
+        PLAIN = "plain", "plain"
+        STANDARD = "standard", "standard"
+
+    id = models.UUIDField(primary_key=True, default=ids.new_event_id, editable=False)
+    hook = models.CharField(max_length=names.MAX_BYTES)
+    body = models.TextField()
+    envelope = models.CharField(
+        max_length=8, choices=Envelope.choices, default=Envelope.PLAIN
+    )
+    archive = models.BooleanField(default=True)
+    created_at = models.DateTimeField(default=timezone.now)
+    claimed_until = models.DateTimeField(null=True)
+    published_at = models.DateTimeField(null=True)
+    error = models.TextField(blank=True, default="")
+
+    class Meta:
+        indexes = [
+            models.Index(
+                fields=["id"],
+                name="durian_event_outbox",
+                condition=models.Q(published_at__isnull=True),
+            ),
+            models.Index(fields=["hook", "created_at"], name="durian_event_archive"),
+            models.Index(fields=["created_at"], name="durian_event_age"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.hook} {self.id}"
+
+
+class Attempt(models.Model):
+    """One POST (or the decision not to make it): the log. No foreign keys, so that it never fails
+    for what was deleted meanwhile."""
+
+    class Outcome(models.TextChoices):
+        """How an attempt ended."""
+
+        DELIVERED = "delivered", "delivered"
+        RETRY = "retry", "failed, to be tried again"
+        DEAD = "dead", "failed, given up"
+        CANCELLED = "cancelled", "cancelled"
+
+    delivery = models.UUIDField()
+    run = models.CharField(max_length=36, blank=True, default="")
+    number = models.PositiveIntegerField()
+    event = models.UUIDField(db_index=True)
+    listener_id = models.BigIntegerField()
+    hook = models.CharField(max_length=names.MAX_BYTES)
+    outcome = models.CharField(max_length=10, choices=Outcome.choices)
+    status = models.PositiveSmallIntegerField(null=True)
+    duration_ms = models.PositiveIntegerField(default=0)
+    error = models.TextField(blank=True, default="")
+    answer = models.BinaryField(default=bytes)
+    started_at = models.DateTimeField()
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["listener_id", "-started_at"], name="durian_attempt_listener"),
+            models.Index(fields=["delivery", "run", "number"], name="durian_attempt_delivery"),
+            models.Index(fields=["started_at"], name="durian_attempt_age"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.hook} to listener {self.listener_id}, attempt {self.number}: {self.outcome}"
+
+
+@receiver(post_delete, sender=Listener)
+def _remember_deletion(instance: Listener, using: str, **_: object) -> None:
+    with transaction.atomic(using=using):
+        DeletedListener.objects.using(using).update_or_create(
+            listener_id=instance.pk, defaults={"version": ListenerClock.tick(using)}
+        )

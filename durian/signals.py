@@ -1,0 +1,13 @@
+"""Django signals of durian's own."""
+
+from django.dispatch import Signal
+
+events_committed = Signal()
+"""Sent with `using` once events of a hook were committed to that database's outbox."""
+
+dispatch_requested = Signal()
+"""Sent with `event` once an event of a hook that dispatches in-process was committed; receivers
+return the list of outcomes."""
+
+listener_disabled = Signal()
+"""Sent with `listener` and `reason` once durian disabled a listener: tell its owner."""

@@ -1,0 +1,129 @@
+"""What the stages need of a broker, whichever it is: RabbitMQ, or this process's memory.
+
+A publisher and a consumer each belong to one thread, which waits for their `fileno()` and calls
+`read()`; nothing here blocks for longer than it takes to write.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from durian.wire.topology import Topology
+
+
+@dataclass(frozen=True)
+class Outgoing:
+    """A message to publish; `mandatory` asks for an error when no queue takes it."""
+
+    exchange: str
+    key: str
+    body: bytes
+    message_id: str = ""
+    headers: Mapping[str, Any] = field(default_factory=dict)
+    mandatory: bool = True
+
+
+@dataclass(frozen=True)
+class Incoming:
+    """A message that was consumed; `tag` is what the consumer acks."""
+
+    tag: int
+    body: bytes
+    headers: Mapping[str, Any]
+    redelivered: bool
+    queue: str
+
+
+@dataclass(frozen=True)
+class QueueState:
+    """A queue as the broker sees it; `exists` is false when it was never declared."""
+
+    name: str
+    exists: bool
+    messages: int = 0
+    consumers: int = 0
+
+
+Confirmed = Callable[[], None]
+OnMessage = Callable[[Incoming], None]
+
+
+class Publisher(Protocol):
+    """A connection to publish on, with confirms."""
+
+    def fileno(self) -> int:
+        """Return what to wait for before `read`."""
+        ...
+
+    def publish(self, message: Outgoing, confirmed: Confirmed) -> None:
+        """Send `message`; `confirmed` is called by a later `read`. Raises Unavailable."""
+        ...
+
+    def read(self) -> None:
+        """Handle what the broker has said. Raises Unavailable when a message was refused or the
+        connection is lost: the fate of all that is not confirmed is then unknown."""
+        ...
+
+    @property
+    def blocked(self) -> bool:
+        """Whether the broker asked to stop publishing (memory or disk alarm)."""
+        ...
+
+    @property
+    def pending(self) -> int:
+        """How many messages are not confirmed yet."""
+        ...
+
+    def close(self) -> None:
+        """Give the connection back."""
+        ...
+
+
+class Consumer(Protocol):
+    """A connection to consume on."""
+
+    def fileno(self) -> int:
+        """Return what to wait for before `read`."""
+        ...
+
+    def read(self) -> None:
+        """Hand what has arrived to the callback. Raises Unavailable when the connection is lost."""
+        ...
+
+    def ack(self, tag: int) -> None:
+        """Tell the broker that a message is done with."""
+        ...
+
+    def requeue(self, tag: int) -> None:
+        """Give a message back."""
+        ...
+
+    def cancel(self) -> None:
+        """Take no more messages; those that were taken can still be acked."""
+        ...
+
+    def close(self) -> None:
+        """Give the connection, and all that was not acked, back."""
+        ...
+
+
+class Broker(Protocol):
+    """A broker, with the names that durian has on it."""
+
+    topology: Topology
+
+    def publisher(self) -> Publisher:
+        """Connect and return a publisher. Raises Unavailable."""
+        ...
+
+    def consumer(self, queue: str, prefetch: int, on_message: OnMessage) -> Consumer:
+        """Connect and consume, at most `prefetch` messages unacked. Raises Unavailable."""
+        ...
+
+    def declare(self, public: bool) -> None:
+        """Make what is missing. Raises TopologyError for what is there with other arguments."""
+        ...
+
+    def states(self) -> list[QueueState]:
+        """Return every queue of the topology as it is now. Raises Unavailable."""
+        ...

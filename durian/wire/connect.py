@@ -1,0 +1,29 @@
+"""From a URL to a broker."""
+
+from functools import cache
+
+from durian.errors import ConfigurationError
+from durian.wire.broker import Broker
+from durian.wire.memory import MemoryBroker
+from durian.wire.rabbitmq import RabbitMQ
+from durian.wire.topology import Topology
+
+MEMORY = "memory://"
+
+
+@cache
+def broker(url: str, prefix: str) -> Broker:
+    """Return the broker at `url` (amqp, amqps, or memory) with all names prefixed by `prefix`.
+
+    A broker in memory is the same one for all of a process. Nothing is connected yet. Raises
+    ConfigurationError for another scheme.
+    """
+    if url.startswith(MEMORY):
+        return MemoryBroker(Topology(prefix))
+    if url.startswith(("amqp://", "amqps://", "pyamqp://")):
+        return RabbitMQ(url, Topology(prefix))
+    scheme = url.split(":", 1)[0]
+    raise ConfigurationError(
+        f"DURIAN['BROKER_URL'] has the scheme {scheme!r}; durian works with amqp://, amqps:// "
+        "and, within one process, memory://."
+    )

@@ -1,0 +1,220 @@
+"""A broker in this process's memory: for a first look, and for tests of a site.
+
+It keeps the order, gives back what was not acked, and delays by a heap. It promises nothing beyond
+the life of the process.
+"""
+
+import heapq
+import itertools
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping
+from typing import Any
+
+from durian.errors import TopologyError
+from durian.wire.broker import Confirmed, Incoming, OnMessage, Outgoing, QueueState
+from durian.wire.topology import Queue, Topology
+from durian.wire.wakeup import Wakeup
+
+
+class MemoryBroker:
+    """All queues of one topology; threads share it."""
+
+    def __init__(self, topology: Topology) -> None:
+        self.topology = topology
+        self._lock = threading.RLock()
+        self._queues = {queue.name: _MemoryQueue(queue) for queue in topology.queues()}
+        self._delayed: list[tuple[float, int, str, _Stored]] = []
+        self._order = itertools.count()
+        self._timer_wanted = threading.Condition(self._lock)
+        threading.Thread(target=self._release_when_due, name="durian-delays", daemon=True).start()
+
+    def publisher(self) -> "MemoryPublisher":
+        """Return a publisher."""
+        return MemoryPublisher(self)
+
+    def consumer(self, queue: str, prefetch: int, on_message: OnMessage) -> "MemoryConsumer":
+        """Return a consumer of `queue`."""
+        return MemoryConsumer(self, queue, prefetch, on_message)
+
+    def declare(self, public: bool) -> None:
+        """Do nothing: the queues are there from the start, and nobody else can bind to them."""
+
+    def states(self) -> list[QueueState]:
+        """Return every queue as it is now, in the topology's order."""
+        with self._lock:
+            waiting = {name: 0 for name in self._queues}
+            for _, _, target, _ in self._delayed:
+                waiting[target] += 1
+            return [
+                QueueState(name, True, len(queue.messages) + waiting[name], len(queue.consumers))
+                for name, queue in self._queues.items()
+            ]
+
+    def put(self, message: Outgoing) -> None:
+        """Route a message. Raises TopologyError if no queue takes it."""
+        name = self.topology.match if message.exchange == self.topology.events else message.key
+        stored = _Stored(message.body, message.headers)
+        with self._lock:
+            if message.exchange == self.topology.public:
+                return
+            if name not in self._queues:
+                raise TopologyError(f"No queue {name!r} takes the message.")
+            queue = self._queues[name]
+            if queue.ttl is None:
+                queue.put(stored)
+            else:
+                due = time.monotonic() + queue.ttl
+                heapq.heappush(self._delayed, (due, next(self._order), name, stored))
+                self._timer_wanted.notify()
+
+    def attach(self, consumer: "MemoryConsumer") -> None:
+        """Let `consumer` know of what arrives."""
+        with self._lock:
+            self._queues[consumer.queue].consumers.append(consumer)
+            consumer.arrived.set()
+
+    def detach(self, consumer: "MemoryConsumer", give_back: list["_Stored"]) -> None:
+        """Forget `consumer` and put what it had not acked where it was: at the head."""
+        with self._lock:
+            queue = self._queues[consumer.queue]
+            if consumer in queue.consumers:
+                queue.consumers.remove(consumer)
+            for stored in reversed(give_back):
+                stored.redelivered = True
+                queue.messages.appendleft(stored)
+            queue.wake()
+
+    def take(self, queue: str) -> "_Stored | None":
+        """Return the next message of `queue`, if there is one."""
+        with self._lock:
+            messages = self._queues[queue].messages
+            return messages.popleft() if messages else None
+
+    def _release_when_due(self) -> None:
+        with self._lock:
+            while True:
+                now = time.monotonic()
+                while self._delayed and self._delayed[0][0] <= now:
+                    _, _, name, stored = heapq.heappop(self._delayed)
+                    self._queues[self._queues[name].target].put(stored)
+                wait = self._delayed[0][0] - now if self._delayed else None
+                self._timer_wanted.wait(wait)
+
+
+class _Stored:
+    __slots__ = ("body", "headers", "redelivered")
+
+    def __init__(self, body: bytes, headers: Mapping[str, Any]) -> None:
+        self.body = body
+        self.headers = headers
+        self.redelivered = False
+
+
+class _MemoryQueue:
+    def __init__(self, queue: Queue) -> None:
+        ttl = queue.arguments.get("x-message-ttl")
+        self.ttl: float | None = None if ttl is None else ttl / 1000
+        self.target: str = queue.arguments.get("x-dead-letter-routing-key", "")
+        self.messages: deque[_Stored] = deque()
+        self.consumers: list[MemoryConsumer] = []
+
+    def put(self, stored: _Stored) -> None:
+        self.messages.append(stored)
+        self.wake()
+
+    def wake(self) -> None:
+        for consumer in self.consumers:
+            consumer.arrived.set()
+
+
+class MemoryPublisher:
+    """Publishes into the memory; confirms at the next `read`, as a broker would."""
+
+    blocked = False
+
+    def __init__(self, broker: MemoryBroker) -> None:
+        self._broker = broker
+        self._confirmed: list[Confirmed] = []
+        self._wakeup = Wakeup()
+
+    def fileno(self) -> int:
+        """Return what is readable when a confirm waits."""
+        return self._wakeup.fileno()
+
+    def publish(self, message: Outgoing, confirmed: Confirmed) -> None:
+        """Put `message` into its queue."""
+        self._broker.put(message)
+        self._confirmed.append(confirmed)
+        self._wakeup.set()
+
+    def read(self) -> None:
+        """Call what waits for a confirm."""
+        self._wakeup.clear()
+        confirmed, self._confirmed = self._confirmed, []
+        for call in confirmed:
+            call()
+
+    @property
+    def pending(self) -> int:
+        """How many confirms wait for `read`."""
+        return len(self._confirmed)
+
+    def close(self) -> None:
+        """Close."""
+        self._wakeup.close()
+
+
+class MemoryConsumer:
+    """Takes messages from one queue, in its thread."""
+
+    def __init__(
+        self, broker: MemoryBroker, queue: str, prefetch: int, on_message: OnMessage
+    ) -> None:
+        self.queue = queue
+        self.arrived = Wakeup()
+        self._broker = broker
+        self._prefetch = prefetch
+        self._on_message = on_message
+        self._unacked: dict[int, _Stored] = {}
+        self._tags = itertools.count(1)
+        self._cancelled = False
+        broker.attach(self)
+
+    def fileno(self) -> int:
+        """Return what is readable when messages wait."""
+        return self.arrived.fileno()
+
+    def read(self) -> None:
+        """Hand over what is there, up to the prefetch."""
+        self.arrived.clear()
+        while not self._cancelled and len(self._unacked) < self._prefetch:
+            stored = self._broker.take(self.queue)
+            if stored is None:
+                return
+            tag = next(self._tags)
+            self._unacked[tag] = stored
+            self._on_message(
+                Incoming(tag, stored.body, stored.headers, stored.redelivered, self.queue)
+            )
+
+    def ack(self, tag: int) -> None:
+        """Forget a message."""
+        del self._unacked[tag]
+        self.arrived.set()
+
+    def requeue(self, tag: int) -> None:
+        """Give a message back."""
+        self._broker.detach(self, [self._unacked.pop(tag)])
+        self._broker.attach(self)
+
+    def cancel(self) -> None:
+        """Take no more messages."""
+        self._cancelled = True
+
+    def close(self) -> None:
+        """Give back all that was not acked."""
+        self._broker.detach(self, list(self._unacked.values()))
+        self._unacked.clear()
+        self.arrived.close()

@@ -1,0 +1,92 @@
+"""What travels over the broker: events on their way to the matcher, deliveries on theirs to POSTs.
+
+A message is a JSON object with a version "major.minor". A reader takes what it knows of a newer
+minor version; a newer major is for a newer process.
+"""
+
+from typing import Annotated, TypeVar
+
+import msgspec
+
+from durian.errors import MessageError, UnknownVersion
+
+VERSION = "1.0"
+MAJOR = 1
+
+UUIDText = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
+
+
+class EventMessage(msgspec.Struct, frozen=True, kw_only=True):
+    """An event that happened; `body` is the exact text that every receiver gets.
+
+    `listeners` is the version of the set of listeners when the event was published: a matcher
+    that has seen less catches up first. `created` is in seconds since the epoch.
+    """
+
+    id: UUIDText
+    hook: str
+    body: str
+    envelope: str
+    created: float
+    listeners: int
+    version: str = VERSION
+
+
+class DeliveryMessage(msgspec.Struct, frozen=True, kw_only=True):
+    """One event for one listener; `attempt` counts the POSTs including the next one, from 1.
+
+    `run` names a chain of attempts: empty for the first, new for each replay. `not_before`, the
+    end of a `delay` (in seconds), and `first_attempt` are in seconds since the epoch, 0 for none.
+    `reserved` says that the delay was the waiting for the listener's next free moment.
+    """
+
+    id: UUIDText
+    event: UUIDText
+    hook: str
+    listener: int
+    body: str
+    created: float
+    attempt: int = 1
+    run: str = ""
+    not_before: float = 0.0
+    delay: float = 0.0
+    reserved: bool = False
+    first_attempt: float = 0.0
+    version: str = VERSION
+
+
+class _Versioned(msgspec.Struct):
+    version: str
+
+
+Message = TypeVar("Message", EventMessage, DeliveryMessage)
+
+_encoder = msgspec.json.Encoder()
+_version_decoder = msgspec.json.Decoder(_Versioned)
+_decoders = {kind: msgspec.json.Decoder(kind) for kind in (EventMessage, DeliveryMessage)}
+
+
+def encode(message: EventMessage | DeliveryMessage) -> bytes:
+    """Return `message` as JSON. Raises MessageError if it holds text that UTF-8 cannot."""
+    try:
+        return _encoder.encode(message)
+    except (msgspec.MsgspecError, UnicodeEncodeError) as error:
+        raise MessageError(f"cannot be encoded as JSON: {error}") from error
+
+
+def decode(kind: type[Message], body: bytes) -> Message:
+    """Return the message of `kind` in `body`.
+
+    Raises MessageError for what is not JSON or lacks a field, UnknownVersion for a newer major.
+    """
+    try:
+        major = int(_version_decoder.decode(body).version.split(".")[0])
+        if major != MAJOR:
+            raise UnknownVersion(
+                f"is of version {major}; this process reads version {MAJOR}. "
+                "Upgrade it, then replay the message."
+            )
+        message: Message = _decoders[kind].decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, ValueError) as error:
+        raise MessageError(f"is no {kind.__name__} in JSON: {error}") from error
+    return message

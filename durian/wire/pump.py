@@ -1,0 +1,225 @@
+"""The one sequence of every stage: decode, handle, publish confirmed, record, then ack.
+
+A handler takes a message and answers, now or later and from any thread, with an outcome. Thousands
+may be in flight; they are acked in any order. The pump's thread alone touches the connections.
+"""
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+from durian.errors import MessageError, TopologyError, Unavailable, UnknownVersion
+from durian.wire.backoff import Backoff
+from durian.wire.broker import Broker, Consumer, Incoming, Outgoing
+from durian.wire.dead import Autopsy, letter
+from durian.wire.sender import Sender
+from durian.wire.wakeup import HasFileno, Wakeup, wait_readable
+
+logger = logging.getLogger("durian.wire")
+
+PARKED = "durian-parked"
+MAX_PARKED = 20
+"""How often a message of an unknown version is looked at before it is dead."""
+TICK_SECONDS = 1.0
+
+Done = Callable[[], None]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What becomes of a message: `publish` these, then `record`, then it is acked.
+
+    `record` is called once all of `publish` is confirmed, and calls what it is given when it is
+    done, now or later and from any thread.
+    """
+
+    publish: Sequence[Outgoing] = ()
+    record: Callable[[Done], None] | None = None
+
+
+Answer = Callable[[Outcome], None]
+Handler = Callable[[Incoming, Answer], None]
+
+
+@dataclass
+class _Job:
+    incoming: Incoming
+    connection: int
+    outcome: Outcome | None = None
+    unconfirmed: int = 0
+
+
+class Pump:
+    """Consumes one queue and hands each message to `handler`.
+
+    A handler that raises MessageError, or anything unforeseen, sends its message to the dead
+    letters; one that raises Unavailable is called again with the same message, later. `parking` is
+    the queue in which a message of an unknown version waits for a newer process.
+    """
+
+    def __init__(
+        self, broker: Broker, queue: str, handler: Handler, *, prefetch: int, parking: str
+    ) -> None:
+        self._broker = broker
+        self._queue = queue
+        self._handler = handler
+        self._prefetch = prefetch
+        self._parking = parking
+        self._consumer: Consumer | None = None
+        self._connection = 0
+        self._backoff = Backoff()
+        self._sender = Sender(broker)
+        self._wakeup = Wakeup()
+        self._in_flight = 0
+        self._held: deque[_Job] = deque()
+        self._held_backoff = Backoff()
+        self._steps: deque[Callable[[], None]] = deque()
+        self._give_up_at: float | None = None
+
+    def run(self) -> None:
+        """Pump until `stop`, then finish what is in flight and give back the rest."""
+        try:
+            while not self._finished():
+                self._turn()
+        finally:
+            if self._consumer:
+                self._consumer.close()
+            self._sender.close()
+
+    def stop(self, within: float) -> None:
+        """Take no more messages and let `run` return within so many seconds. From any thread."""
+        self._later(partial(self._cancel, time.monotonic() + within))
+
+    def _finished(self) -> bool:
+        if self._give_up_at is None:
+            return False
+        done = self._in_flight <= len(self._held) and self._sender.idle and not self._steps
+        return done or time.monotonic() >= self._give_up_at
+
+    def _turn(self) -> None:
+        self._consume()
+        self._call_held()
+        while self._steps:
+            self._steps.popleft()()
+        self._sender.turn()
+        sources: list[HasFileno] = [self._wakeup, *self._sender.sources()]
+        if self._consumer:
+            sources.append(self._consumer)
+        if not self._steps:
+            wait_readable(sources, self._patience())
+        self._wakeup.clear()
+
+    def _patience(self) -> float:
+        waiting = self._consumer is None or self._held or not self._sender.idle
+        return 0.1 if waiting else TICK_SECONDS
+
+    def _consume(self) -> None:
+        try:
+            if self._consumer is None and self._give_up_at is None and self._backoff.due:
+                self._connection += 1
+                self._consumer = self._broker.consumer(
+                    self._queue, self._prefetch, self._on_message
+                )
+                self._backoff.succeeded()
+                logger.info("Consuming %s.", self._queue)
+            if self._consumer:
+                self._consumer.read()
+        except Unavailable as error:
+            self._lose_consumer(error)
+
+    def _lose_consumer(self, error: Unavailable) -> None:
+        level = logging.ERROR if isinstance(error, TopologyError) else logging.WARNING
+        wait = self._backoff.failed()
+        logger.log(level, "Cannot consume %s, next try in %.1f s: %s", self._queue, wait, error)
+        if self._consumer:
+            self._consumer.close()
+            self._consumer = None
+        # What was held is not acked: the broker gives it out again.
+        self._in_flight -= len(self._held)
+        self._held.clear()
+
+    def _cancel(self, give_up_at: float) -> None:
+        self._give_up_at = give_up_at
+        try:
+            if self._consumer:
+                self._consumer.cancel()
+        except Unavailable as error:
+            self._lose_consumer(error)
+
+    def _on_message(self, incoming: Incoming) -> None:
+        self._in_flight += 1
+        self._handle(_Job(incoming, self._connection))
+
+    def _handle(self, job: _Job) -> None:
+        try:
+            self._handler(job.incoming, partial(self._on_answer, job))
+        except Unavailable as error:
+            if not self._held:
+                wait = self._held_backoff.failed()
+                logger.warning("Messages of %s wait %.1f s: %s", self._queue, wait, error)
+            self._held.append(job)
+        except Exception as error:
+            self._on_answer(job, Outcome(publish=[self._failed(job.incoming, error)]))
+
+    def _call_held(self) -> None:
+        if not self._held or not self._held_backoff.due:
+            return
+        held, self._held = self._held, deque()
+        for job in held:
+            if self._held:
+                # It is still away: do not try each of thousands.
+                self._held.append(job)
+            else:
+                self._handle(job)
+        if not self._held:
+            self._held_backoff.succeeded()
+
+    def _failed(self, incoming: Incoming, error: Exception) -> Outgoing:
+        parked = int(incoming.headers.get(PARKED, 0))
+        if isinstance(error, UnknownVersion) and parked < MAX_PARKED:
+            headers = {**incoming.headers, PARKED: parked + 1}
+            return Outgoing("", self._parking, incoming.body, headers=headers)
+        if isinstance(error, MessageError):
+            autopsy = Autopsy(reason=error.reason, detail=f"The message {error}")
+        else:
+            logger.error("A handler of %s failed.", self._queue, exc_info=error)
+            autopsy = Autopsy(reason="handler-error", detail=f"{type(error).__name__}: {error}")
+        return letter(self._broker.topology, incoming, replace(autopsy, source=self._queue))
+
+    def _on_answer(self, job: _Job, outcome: Outcome) -> None:
+        self._later(partial(self._publish, job, outcome))
+
+    def _publish(self, job: _Job, outcome: Outcome) -> None:
+        job.outcome = outcome
+        job.unconfirmed = len(outcome.publish)
+        for message in outcome.publish:
+            self._sender.send(message, partial(self._on_confirm, job))
+        if not outcome.publish:
+            self._record(job)
+
+    def _on_confirm(self, job: _Job) -> None:
+        job.unconfirmed -= 1
+        if not job.unconfirmed:
+            self._record(job)
+
+    def _record(self, job: _Job) -> None:
+        if job.outcome and job.outcome.record:
+            job.outcome.record(partial(self._later, partial(self._ack, job)))
+        else:
+            self._ack(job)
+
+    def _ack(self, job: _Job) -> None:
+        self._in_flight -= 1
+        # A connection that was lost took its unacked messages with it.
+        if self._consumer and job.connection == self._connection:
+            try:
+                self._consumer.ack(job.incoming.tag)
+            except Unavailable as error:
+                self._lose_consumer(error)
+
+    def _later(self, step: Callable[[], None]) -> None:
+        self._steps.append(step)
+        self._wakeup.set()

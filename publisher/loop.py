@@ -1,0 +1,68 @@
+"""The relay's loop: drains when nudged, sweeps now and then, backs off while something is away."""
+
+import logging
+import threading
+import time
+
+from durian.errors import Unavailable
+from durian.wire.backoff import Backoff
+from durian.wire.wakeup import Wakeup, wait_readable
+from publisher.relay import Relay
+
+logger = logging.getLogger("durian.publisher")
+
+TICK_SECONDS = 1.0
+
+
+class RelayLoop:
+    """Runs a relay until it is stopped.
+
+    With `sweep` it looks into the outboxes every so many seconds, for what others left behind;
+    with None only when nudged.
+    """
+
+    def __init__(self, relay: Relay, sweep: float | None) -> None:
+        self._relay = relay
+        self._sweep = sweep
+        self._wakeup = Wakeup()
+        self._nudged = threading.Event()
+        self._stopping = threading.Event()
+        self._backoff = Backoff()
+        self._next_sweep = 0.0
+
+    def nudge(self) -> None:
+        """Say that there is something in an outbox. From any thread; never blocks."""
+        self._nudged.set()
+        self._wakeup.set()
+
+    def stop(self) -> None:
+        """Let `run` return after the batch under way. From any thread."""
+        self._stopping.set()
+        self._wakeup.set()
+
+    def run(self) -> None:
+        """Publish until `stop`."""
+        while not self._stopping.is_set():
+            wait = self._drain_if_due()
+            wait_readable([self._wakeup, *self._relay.sources()], wait)
+            self._wakeup.clear()
+            self._relay.keep_alive()
+        self._relay.close()
+
+    def _drain_if_due(self) -> float:
+        """Drain unless it is too early, and return the seconds to wait for something to happen."""
+        sweeps = self._sweep is not None and time.monotonic() >= self._next_sweep
+        if not sweeps and not self._nudged.is_set():
+            return min(self._sweep or TICK_SECONDS, TICK_SECONDS)
+        if not self._backoff.due:
+            return 0.1
+        self._nudged.clear()
+        self._next_sweep = time.monotonic() + (self._sweep or 0.0)
+        try:
+            self._relay.drain()
+            self._backoff.succeeded()
+        except Unavailable as error:
+            self._nudged.set()
+            wait = self._backoff.failed()
+            logger.warning("Events wait in the outbox, next try in %.1f s: %s", wait, error)
+        return 0.0
