@@ -14,7 +14,7 @@ from django.db.models import signals as model_signals
 
 from durian import conf
 from durian.errors import ConfigurationError
-from durian.event import ModelHook, SignalHook
+from durian.event import ModelHook
 from durian.registry import hooks
 from durian.wire import connect
 
@@ -142,7 +142,7 @@ def check_production(**_: Any) -> list[CheckMessage]:
             id="durian.W003",
         )
         for hook in hooks.all()
-        if isinstance(hook, SignalHook) and not hook.asynchronous
+        if not hook.asynchronous
     )
     return found
 

@@ -39,6 +39,10 @@ PUBLISHER_SWEEP_SECONDS = 0.2
 MATCHER_SWEEP_SECONDS = 2.0
 """How often a matcher looks for what a web process or a script that ended left behind."""
 PARKING_STEP = 32.0
+EMBEDDED_WARNING = (
+    "DURIAN['BROKER_URL'] is memory://: all roles run in this process, and what waits in its "
+    "queues is lost when it ends. For a first look and for tests only."
+)
 
 
 class Role(Protocol):
@@ -192,10 +196,7 @@ class Background:
         relay = PublisherRole(sweep=None)
         others = [MatcherRole(), DelivererRole()] if is_embedded() else []
         if others:
-            logger.warning(
-                "DURIAN['BROKER_URL'] is memory://: all roles run in this process, and what waits "
-                "in its queues is lost when it ends. For a first look and for tests only."
-            )
+            logger.warning(EMBEDDED_WARNING)
         roles: Sequence[Role] = [relay, *others]
         for role in roles:
             threading.Thread(target=role.run, name=f"durian-{role.name}", daemon=True).start()

@@ -32,6 +32,7 @@ class Incoming:
     headers: Mapping[str, Any]
     redelivered: bool
     queue: str
+    message_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -116,8 +117,13 @@ class Broker(Protocol):
         """Connect and return a publisher. Raises Unavailable."""
         ...
 
-    def consumer(self, queue: str, prefetch: int, on_message: OnMessage) -> Consumer:
-        """Connect and consume, at most `prefetch` messages unacked. Raises Unavailable."""
+    def consumer(
+        self, queue: str, prefetch: int, on_message: OnMessage, width: int = 1
+    ) -> Consumer:
+        """Connect and consume, at most `prefetch` messages unacked, `width` times that.
+
+        AMQP counts the prefetch in 16 bits; `width` is for who looks at more. Raises Unavailable.
+        """
         ...
 
     def declare(self, public: bool) -> None:

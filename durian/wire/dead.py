@@ -4,6 +4,7 @@ The body stays as it was, byte for byte, so that a replay sends the same.
 """
 
 import time
+import uuid
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ from durian.wire.broker import Incoming, Outgoing
 from durian.wire.topology import Topology
 
 MAX_DETAIL = 1000
+ID_LENGTH = 12
 DELIVERY_LIMIT = "delivery-limit"
 """The reason of a message that ended its process, again and again: the broker buried it."""
 
@@ -48,7 +50,7 @@ def letter(topology: Topology, incoming: Incoming, autopsy: Autopsy) -> Outgoing
         "durian-source": incoming.queue,
         "durian-died": repr(autopsy.died or time.time()),
     }
-    return Outgoing("", topology.dead, incoming.body, headers=headers)
+    return Outgoing("", topology.dead, incoming.body, uuid.uuid4().hex[:ID_LENGTH], headers)
 
 
 def read_autopsy(headers: Any) -> Autopsy:

@@ -9,8 +9,6 @@ import itertools
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping
-from typing import Any
 
 from durian.errors import TopologyError
 from durian.wire.broker import Confirmed, Incoming, OnMessage, Outgoing, QueueState
@@ -34,9 +32,11 @@ class MemoryBroker:
         """Return a publisher."""
         return MemoryPublisher(self)
 
-    def consumer(self, queue: str, prefetch: int, on_message: OnMessage) -> "MemoryConsumer":
+    def consumer(
+        self, queue: str, prefetch: int, on_message: OnMessage, width: int = 1
+    ) -> "MemoryConsumer":
         """Return a consumer of `queue`."""
-        return MemoryConsumer(self, queue, prefetch, on_message)
+        return MemoryConsumer(self, queue, prefetch * width, on_message)
 
     def declare(self, public: bool) -> None:
         """Do nothing: the queues are there from the start, and nobody else can bind to them."""
@@ -55,7 +55,7 @@ class MemoryBroker:
     def put(self, message: Outgoing) -> None:
         """Route a message. Raises TopologyError if no queue takes it."""
         name = self.topology.match if message.exchange == self.topology.events else message.key
-        stored = _Stored(message.body, message.headers)
+        stored = _Stored(message)
         with self._lock:
             if message.exchange == self.topology.public:
                 return
@@ -104,11 +104,10 @@ class MemoryBroker:
 
 
 class _Stored:
-    __slots__ = ("body", "headers", "redelivered")
+    __slots__ = ("message", "redelivered")
 
-    def __init__(self, body: bytes, headers: Mapping[str, Any]) -> None:
-        self.body = body
-        self.headers = headers
+    def __init__(self, message: Outgoing) -> None:
+        self.message = message
         self.redelivered = False
 
 
@@ -195,8 +194,16 @@ class MemoryConsumer:
                 return
             tag = next(self._tags)
             self._unacked[tag] = stored
+            message = stored.message
             self._on_message(
-                Incoming(tag, stored.body, stored.headers, stored.redelivered, self.queue)
+                Incoming(
+                    tag=tag,
+                    body=message.body,
+                    headers=message.headers,
+                    redelivered=stored.redelivered,
+                    queue=self.queue,
+                    message_id=message.message_id,
+                )
             )
 
     def ack(self, tag: int) -> None:

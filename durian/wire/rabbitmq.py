@@ -43,10 +43,12 @@ class RabbitMQ:
         with _naming_the_broker(self._url):
             return RabbitPublisher(_Link(self._url))
 
-    def consumer(self, queue: str, prefetch: int, on_message: OnMessage) -> "RabbitConsumer":
+    def consumer(
+        self, queue: str, prefetch: int, on_message: OnMessage, width: int = 1
+    ) -> "RabbitConsumer":
         """Connect and consume `queue`. Raises Unavailable, TopologyError if there is no queue."""
         with _naming_the_broker(self._url):
-            return RabbitConsumer(_Link(self._url), queue, prefetch, on_message)
+            return RabbitConsumer(_Link(self._url), queue, prefetch, on_message, width)
 
     def declare(self, public: bool) -> None:
         """Make the exchanges and queues that are missing; `public` asks for the public exchange.
@@ -227,7 +229,9 @@ class RabbitPublisher:
 class RabbitConsumer:
     """Consumes one queue."""
 
-    def __init__(self, link: _Link, queue: str, prefetch: int, on_message: OnMessage) -> None:
+    def __init__(
+        self, link: _Link, queue: str, prefetch: int, on_message: OnMessage, width: int
+    ) -> None:
         self._link = link
         self._queue = queue
         self._on_message = on_message
@@ -235,9 +239,10 @@ class RabbitConsumer:
         channel = link.channel
         # Per consumer: quorum queues refuse the form that counts for the whole channel.
         channel.basic_qos(0, prefetch, a_global=False)
-        self._tag = channel.basic_consume(
-            queue, callback=self._on_amqp_message, on_cancel=self._on_cancel
-        )
+        self._tags = [
+            channel.basic_consume(queue, callback=self._on_amqp_message, on_cancel=self._on_cancel)
+            for _ in range(width)
+        ]
 
     def fileno(self) -> int:
         """Return the socket."""
@@ -263,7 +268,8 @@ class RabbitConsumer:
     def cancel(self) -> None:
         """Take no more messages. Raises Unavailable."""
         with _as_unavailable():
-            self._link.channel.basic_cancel(self._tag)
+            for tag in self._tags:
+                self._link.channel.basic_cancel(tag)
 
     def close(self) -> None:
         """Close the connection; the broker gives what was not acked to others."""
@@ -271,9 +277,15 @@ class RabbitConsumer:
 
     def _on_amqp_message(self, message: Any) -> None:
         info = message.delivery_info
-        headers = message.properties.get("application_headers") or {}
         self._on_message(
-            Incoming(info["delivery_tag"], message.body, headers, info["redelivered"], self._queue)
+            Incoming(
+                tag=info["delivery_tag"],
+                body=message.body,
+                headers=message.properties.get("application_headers") or {},
+                redelivered=info["redelivered"],
+                queue=self._queue,
+                message_id=message.properties.get("message_id", ""),
+            )
         )
 
     def _on_cancel(self, consumer_tag: str) -> None:

@@ -1,0 +1,1 @@
+"""The subcommands of `durian`: each module adds its arguments and runs."""

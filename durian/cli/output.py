@@ -1,0 +1,51 @@
+"""What the subcommands print: tables for people, JSON for scripts, progress on a terminal."""
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from typing import Any
+
+from django.core.serializers.json import DjangoJSONEncoder
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.table import Table
+
+Report = Callable[[int, int | None], None]
+
+
+def console() -> Console:
+    """Return where results go: in colours on a terminal, plain in a pipe."""
+    return Console(highlight=False, soft_wrap=True)
+
+
+def print_json(value: Any) -> None:
+    """Print `value` as one line of JSON."""
+    sys.stdout.write(json.dumps(value, cls=DjangoJSONEncoder) + "\n")
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Print a table; in a pipe its lines are not cut."""
+    table = Table(*columns, box=None, pad_edge=False, header_style="bold")
+    for row in rows:
+        table.add_row(*(str(cell) for cell in row))
+    out = console()
+    out.print(table, crop=out.is_terminal)
+
+
+def when(seconds: float) -> str:
+    """Return a time (seconds since the epoch) as text, in UTC; "-" for none."""
+    if not seconds:
+        return "-"
+    return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%d %H:%M:%SZ")
+
+
+@contextmanager
+def progress(what: str) -> Iterator[Report]:
+    """Give a function that shows how many of how many are done, on a terminal."""
+    err = Console(stderr=True)
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
+    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

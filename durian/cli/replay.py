@@ -1,0 +1,150 @@
+"""`durian replay`: send events of the archive again, or for the first time to a new listener."""
+
+import uuid
+from argparse import ArgumentParser, ArgumentTypeError
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db.models import QuerySet
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
+
+from durian import conf, match, roles
+from durian.cli.dead import age
+from durian.cli.output import console, print_json, progress
+from durian.ids import delivery_id
+from durian.matcher import outgoing
+from durian.models import Attempt, Event, Listener
+from durian.names import fits, is_pattern
+from durian.outbox import decode_payload
+from durian.wire.broker import Outgoing
+from durian.wire.messages import DeliveryMessage
+from durian.wire.publishing import publish_all
+
+HELP = "send events of the archive again to listeners"
+CHUNK = 500
+
+
+def moment(text: str) -> datetime:
+    """Return the time that `text` says: ISO 8601, or an age such as 2h before now."""
+    try:
+        parsed = parse_datetime(text)
+    except ValueError as error:
+        raise ArgumentTypeError(f"{text!r} is no time: {error}.") from error
+    if parsed is None:
+        return timezone.now() - timedelta(seconds=age(text))
+    return parsed if timezone.is_aware(parsed) else timezone.make_aware(parsed)
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the arguments of `durian replay`."""
+    whom = parser.add_mutually_exclusive_group(required=True)
+    whom.add_argument("--listener", type=int, action="append", metavar="N", help="may be repeated")
+    whom.add_argument("--all", action="store_true", help="every active listener")
+    time_help = "ISO 8601 (2026-05-01T12:00Z) or an age (2h)"
+    parser.add_argument("--since", type=moment, required=True, metavar="T", help=time_help)
+    parser.add_argument("--until", type=moment, metavar="T", help=f"{time_help}; default: now")
+    parser.add_argument(
+        "--failed",
+        action="store_true",
+        help="only events that the log does not show as delivered to the listener; what waits "
+        "for its next attempt is among them",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="only say how many are meant")
+    parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
+    parser.epilog = "The webhook-id is that of the first time, so that receivers see a repeat."
+
+
+def run(options: dict[str, Any]) -> int:
+    """Return 0, or 1 when a listener that is asked for is not there or not active."""
+    active = Listener.objects.active()
+    listeners = list(active if options["all"] else active.filter(pk__in=options["listener"]))
+    missing = sorted(set(options["listener"] or ()) - {listener.pk for listener in listeners})
+    if missing:
+        console().print(f"No active listener: {', '.join(map(str, missing))}.")
+        return 1
+    counts = {listener.pk: _replay(listener, options) for listener in listeners}
+    if options["json"]:
+        print_json({"replayed": counts})
+    else:
+        done = "would be replayed" if options["dry_run"] else "replayed"
+        for listener, count in counts.items():
+            console().print(f"listener {listener}: {count} events {done}.")
+    return 0
+
+
+def _replay(listener: Listener, options: dict[str, Any]) -> int:
+    count = 0
+    messages = _messages(listener, options)
+    if options["dry_run"]:
+        return sum(1 for _ in messages)
+
+    def confirmed(message: Outgoing) -> None:
+        nonlocal count
+        count += 1
+        report(count, None)
+
+    with progress(f"listener {listener.pk}") as report:
+        publisher = roles.broker().publisher()
+        try:
+            publish_all(publisher, messages, confirmed)
+        finally:
+            publisher.close()
+    return count
+
+
+def _messages(listener: Listener, options: dict[str, Any]) -> Iterator[Outgoing]:
+    topology, run = roles.broker().topology, str(uuid.uuid4())
+    wanted = match.parse(listener.match)
+    for using in conf.config().outbox_databases:
+        for chunk in _chunks(_archived(listener, using, options)):
+            delivered = _delivered(listener, chunk) if options["failed"] else set()
+            for event in chunk:
+                if is_pattern(listener.hook) and not fits(listener.hook, event.hook):
+                    continue
+                payload = decode_payload(event.body, event.envelope)
+                if event.id not in delivered and wanted.matches(payload):
+                    yield outgoing(topology, _delivery(event, listener, run))
+
+
+def _archived(listener: Listener, using: str, options: dict[str, Any]) -> "QuerySet[Event]":
+    events = Event.objects.using(using).filter(
+        created_at__gte=options["since"],
+        created_at__lte=options["until"] or timezone.now(),
+        published_at__isnull=False,
+    )
+    return events if is_pattern(listener.hook) else events.filter(hook=listener.hook)
+
+
+def _chunks(events: "QuerySet[Event]") -> Iterator[list[Event]]:
+    # By key and not by a cursor: a replay may take hours, and no transaction shall.
+    last: uuid.UUID | None = None
+    while True:
+        rest = events.order_by("id") if last is None else events.filter(id__gt=last).order_by("id")
+        chunk = list(rest[:CHUNK])
+        if not chunk:
+            return
+        yield chunk
+        last = chunk[-1].id
+
+
+def _delivered(listener: Listener, events: list[Event]) -> set[uuid.UUID]:
+    rows = Attempt.objects.filter(
+        listener_id=listener.pk,
+        event__in=[event.id for event in events],
+        outcome=Attempt.Outcome.DELIVERED,
+    )
+    return set(rows.values_list("event", flat=True))
+
+
+def _delivery(event: Event, listener: Listener, run: str) -> DeliveryMessage:
+    return DeliveryMessage(
+        id=delivery_id(str(event.id), listener.pk),
+        event=str(event.id),
+        hook=event.hook,
+        listener=listener.pk,
+        body=event.body,
+        created=event.created_at.timestamp(),
+        run=run,
+    )

@@ -1,0 +1,47 @@
+"""`manage.py durian …`: the roles, and the tools of whoever runs them."""
+
+import logging
+import sys
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from durian.cli import dead, prune, replay, run, status, topology
+from durian.errors import DurianError
+
+SUBCOMMANDS = {
+    "topology": topology,
+    "status": status,
+    "dead": dead,
+    "replay": replay,
+    "prune": prune,
+}
+
+
+class Command(BaseCommand):
+    """Webhooks: run the roles, look after the broker, the dead letters and the archive."""
+
+    help = __doc__ or ""
+    # The roles and tools say themselves what is wrong, also where the broker is away.
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Add the subcommands."""
+        subparsers = parser.add_subparsers(dest="subcommand", required=True, metavar="COMMAND")
+        for name, text in run.HELP.items():
+            run.add_arguments(subparsers.add_parser(name, help=text, description=text))
+        for name, module in SUBCOMMANDS.items():
+            module.add_arguments(
+                subparsers.add_parser(name, help=module.HELP, description=module.HELP)
+            )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Run the subcommand and exit with its code."""
+        module = SUBCOMMANDS.get(options["subcommand"], run)
+        try:
+            code = module.run(options)
+        except DurianError as error:
+            logging.getLogger("durian").debug("durian failed.", exc_info=error)
+            raise CommandError(str(error)) from error
+        if code:
+            sys.exit(code)

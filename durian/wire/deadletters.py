@@ -1,0 +1,150 @@
+"""Walking through the dead letters, one after the other, on the broker itself.
+
+The walk consumes and closes: what a visitor leaves is not acked and goes back to its place. It is
+bounded by the number of letters at its start, and holds none of them in memory.
+"""
+
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+import msgspec
+
+from durian.errors import MessageError, Unavailable
+from durian.wire.broker import Broker, Consumer, Incoming, Outgoing, Publisher
+from durian.wire.dead import Autopsy, read_autopsy
+from durian.wire.messages import DeliveryMessage, decode, encode
+from durian.wire.publishing import MAX_UNCONFIRMED
+from durian.wire.topology import Topology
+from durian.wire.wakeup import wait_readable
+
+PREFETCH = 65_535
+IDLE_SECONDS = 5.0
+"""How long nothing may arrive before the walk ends: others may have taken letters meanwhile."""
+
+
+@dataclass(frozen=True)
+class Letter:
+    """A dead letter: the message as it was, and why it is dead."""
+
+    id: str
+    body: bytes
+    autopsy: Autopsy
+    headers: dict[str, Any] = field(repr=False)
+
+
+class Leave(Enum):
+    """What a visitor may say of a letter, beside giving the message to publish in its place."""
+
+    IN_PLACE = "in place"
+    DISCARDED = "discarded"
+
+
+Visitor = Callable[[Letter], Leave | Outgoing]
+
+
+class Walk:
+    """One walk through all letters; only one may be under way."""
+
+    def __init__(self, broker: Broker, visitor: Visitor, seconds: float | None = None) -> None:
+        """`seconds` ends the walk early; None lets it see all letters."""
+        self._broker = broker
+        self._visitor = visitor
+        self._deadline = None if seconds is None else time.monotonic() + seconds
+        self._publisher: Publisher | None = None
+        self._consumer: Consumer
+        self.total = 0
+        self.seen = 0
+
+    def run(self, progress: Callable[[int, int], None] = lambda seen, total: None) -> None:
+        """Visit every letter; `progress` is told how many of how many were seen.
+
+        Raises Unavailable when the broker is away or another walk is under way. A letter is gone
+        from the queue only when the visitor said so, and what it gave instead is confirmed.
+        """
+        self.total = self._count()
+        if not self.total:
+            return
+        width = -(-self.total // PREFETCH)
+        dead = self._broker.topology.dead
+        self._consumer = self._broker.consumer(dead, PREFETCH, self._visit, width)
+        try:
+            self._read_all(progress)
+        finally:
+            if self._publisher:
+                self._publisher.close()
+            self._consumer.close()
+
+    def _count(self) -> int:
+        states = {state.name: state for state in self._broker.states()}
+        state = states[self._broker.topology.dead]
+        if state.consumers:
+            raise Unavailable("Somebody else is looking into the dead letters; try again later.")
+        return state.messages
+
+    def _read_all(self, progress: Callable[[int, int], None]) -> None:
+        idle_since, before = time.monotonic(), -1
+        while self.seen < self.total or (self._publisher and self._publisher.pending):
+            now = time.monotonic()
+            if self._deadline is not None and now >= self._deadline:
+                return
+            if self.seen != before:
+                idle_since, before = now, self.seen
+                progress(self.seen, self.total)
+            elif now - idle_since > IDLE_SECONDS:
+                return
+            wait_readable([self._consumer, *([self._publisher] if self._publisher else [])], 0.2)
+            if self._publisher:
+                self._publisher.read()
+            self._consumer.read()
+        progress(self.seen, self.total)
+
+    def _visit(self, incoming: Incoming) -> None:
+        if self.seen >= self.total:
+            return  # It died after the walk began; closing puts it back.
+        self.seen += 1
+        answer = self._visitor(_letter(incoming))
+        if answer is Leave.DISCARDED:
+            self._consumer.ack(incoming.tag)
+        elif isinstance(answer, Outgoing):
+            self._replace(incoming, answer)
+
+    def _replace(self, incoming: Incoming, message: Outgoing) -> None:
+        if self._publisher is None:
+            self._publisher = self._broker.publisher()
+        while self._publisher.pending >= MAX_UNCONFIRMED:
+            wait_readable([self._publisher], 1.0)
+            self._publisher.read()
+        self._publisher.publish(message, lambda: self._consumer.ack(incoming.tag))
+
+
+def revived(topology: Topology, letter: Letter) -> Outgoing:
+    """Return the message that gives `letter` another chance: attempts anew, the same webhook-id.
+
+    What cannot be read goes back to the queue that it came from, as it is, for a newer process.
+    """
+    queue = letter.autopsy.source or topology.deliver
+    if queue != topology.deliver:
+        return Outgoing("", queue, letter.body, letter.id)
+    try:
+        delivery = decode(DeliveryMessage, letter.body)
+    except MessageError:
+        return Outgoing("", queue, letter.body, letter.id)
+    anew = msgspec.structs.replace(
+        delivery,
+        attempt=1,
+        run=str(uuid.uuid4()),
+        first_attempt=0.0,
+        not_before=0.0,
+        delay=0.0,
+        reserved=False,
+    )
+    return Outgoing("", queue, encode(anew), anew.id)
+
+
+def _letter(incoming: Incoming) -> Letter:
+    headers = dict(incoming.headers)
+    return Letter(incoming.message_id, incoming.body, read_autopsy(headers), headers)
