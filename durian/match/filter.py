@@ -1,0 +1,27 @@
+"""A whole filter, as a value."""
+
+from collections.abc import Mapping
+
+from durian.match.conditions import Condition
+
+
+class Filter:
+    """A whole filter: which payloads a listener wants. Immutable, hashable; `parse` makes them."""
+
+    __slots__ = ("condition",)
+
+    def __init__(self, condition: Condition) -> None:
+        self.condition = condition
+
+    def matches(self, payload: Mapping[str, object]) -> bool:
+        """Whether the payload passes. Never raises, whatever JSON the payload holds."""
+        return self.condition.matches(payload if isinstance(payload, dict) else dict(payload))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Filter) and self.condition == other.condition
+
+    def __hash__(self) -> int:
+        return hash(self.condition)
+
+    def __repr__(self) -> str:
+        return f"Filter({self.condition!r})"

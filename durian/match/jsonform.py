@@ -1,0 +1,80 @@
+"""Filters from and to JSON; the matching classes are allowed wherever an operator is."""
+
+import json
+from collections.abc import Mapping
+from typing import Final, cast
+
+from durian.errors import InvalidFilter
+from durian.match.conditions import Condition
+from durian.match.filter import Filter
+from durian.match.grammar import build
+from durian.match.literal import MAX_DEPTH, children, show
+
+MAX_CONDITIONS: Final = 1000
+MAX_BYTES: Final = 64 * 1024
+
+
+def parse(value: object) -> Filter:
+    """The filter that a JSON object (matching classes allowed in it) spells.
+
+    Raises InvalidFilter, which names the place and the reason.
+    """
+    if not isinstance(value, dict):
+        raise InvalidFilter(f"a filter is a JSON object, not {show(value)}")
+    # Before anything recurses into it or compiles what it holds.
+    _check_depth(value)
+    _check_size(value)
+    condition = build(value)
+    _check_count(condition)
+    # Matching classes have a depth of their own.
+    _check_depth(condition.to_json())
+    return Filter(condition)
+
+
+def to_json(filter: Filter | Mapping[str, object]) -> dict[str, object]:
+    """The filter as a JSON object; `parse` of that gives an equal filter.
+
+    Takes a mapping with matching classes in it too, such as `{"name": Startswith("J")}`.
+    """
+    condition = (filter if isinstance(filter, Filter) else parse(dict(filter))).condition
+    return cast("dict[str, object]", condition.to_json())
+
+
+def deepmatch(match: Mapping[str, object], payload: Mapping[str, object]) -> bool:
+    """Whether a payload has what `match` asks, at any depth.
+
+    The values of `match` are matching classes, bare values or mappings of such.
+    """
+    return Filter(build(dict(match))).matches(payload)
+
+
+def _check_depth(value: object) -> None:
+    level = [value]
+    for _ in range(MAX_DEPTH + 1):
+        level = [child for item in level for child in children(item)]
+        if not level:
+            return
+    raise InvalidFilter(f"the filter is nested deeper than {MAX_DEPTH} levels")
+
+
+def _check_size(value: object) -> None:
+    try:
+        text = json.dumps(value, ensure_ascii=False, default=_inner_form)
+    except (TypeError, ValueError) as error:
+        raise InvalidFilter(f"the filter cannot be written as JSON: {error}") from None
+    if (size := len(text.encode("utf-8", "surrogatepass"))) > MAX_BYTES:
+        raise InvalidFilter(f"the filter is {size} bytes of JSON; {MAX_BYTES} are allowed")
+
+
+def _inner_form(value: object) -> object:
+    # What is neither JSON nor a condition is refused later, where its path is known.
+    return value.to_json() if isinstance(value, Condition) else None
+
+
+def _check_count(condition: Condition) -> None:
+    if (count := _count(condition)) > MAX_CONDITIONS:
+        raise InvalidFilter(f"the filter has {count} conditions; {MAX_CONDITIONS} are allowed")
+
+
+def _count(condition: Condition) -> int:
+    return sum(map(_count, condition.parts())) or 1
