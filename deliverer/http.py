@@ -82,7 +82,7 @@ class Exchange:
         set_option(pycurl.CONNECTTIMEOUT_MS, milliseconds)
         set_option(pycurl.NOSIGNAL, 1)
         set_option(pycurl.FOLLOWLOCATION, 0)
-        set_option(pycurl.PROTOCOLS_STR, "http,https")
+        set_option(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
         set_option(pycurl.PROXY, settings.proxy)
         set_option(pycurl.NOPROXY, "")
         set_option(pycurl.CAINFO, settings.ca_bundle)

@@ -7,6 +7,7 @@ the moment that the next one in line gets.
 """
 
 import threading
+import time
 from collections.abc import Callable
 
 SMOOTHING = 0.2
@@ -27,7 +28,7 @@ class _Share:
 class Limits:
     """Shares of one deliverer, by listener. Times are of `clock`, in seconds."""
 
-    def __init__(self, cap: int, clock: Callable[[], float]) -> None:
+    def __init__(self, cap: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._cap = cap
         self._clock = clock
         self._shares: dict[int, _Share] = {}

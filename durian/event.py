@@ -11,6 +11,7 @@ from django.db.models.fields.files import FieldFile
 from django.dispatch import Signal
 
 from durian import match, outbox
+from durian.body import ENVELOPES, PLAIN, encode_body
 from durian.errors import ConfigurationError
 from durian.models import Event, Listener
 from durian.names import check_name, fits, is_pattern
@@ -59,7 +60,7 @@ class Hook:
     config_form: "type[forms.Form] | None" = None
     provides_args: Sequence[str] = ()
     match_forms: "type[forms.Form] | None" = None
-    envelope: str = Event.Envelope.PLAIN
+    envelope: str = PLAIN
     archive: bool = True
     asynchronous: bool = True
 
@@ -73,10 +74,10 @@ class Hook:
                 raise TypeError(f"{type(self).__name__} takes no argument {key!r}.")
             setattr(self, key, value)
         check_name(self.name)
-        if self.envelope not in Event.Envelope.values:
+        if self.envelope not in ENVELOPES:
             raise ConfigurationError(
                 f"Hook {self.name!r}: envelope is {self.envelope!r}; it must be one of "
-                f"{', '.join(Event.Envelope.values)}."
+                f"{', '.join(ENVELOPES)}."
             )
         self.verbose_name = self.verbose_name or self.name
 
@@ -198,7 +199,7 @@ class Hook:
         return Sent(event.id, outcomes)
 
     def _encode(self, payload: Mapping[str, Any]) -> str:
-        return outbox.encode_body(self.name, self.envelope, payload)
+        return encode_body(self.name, self.envelope, payload)
 
     def _record(self, bodies: list[str], using: str | None) -> list[Event]:
         return outbox.record(

@@ -5,7 +5,7 @@ from functools import partial
 from typing import Protocol
 
 from durian.ids import delivery_id
-from durian.outbox import decode_payload
+from durian.body import decode_payload
 from durian.wire.broker import Incoming, Outgoing
 from durian.wire.messages import DeliveryMessage, EventMessage, decode, encode
 from durian.wire.pump import Answer, Outcome

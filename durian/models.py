@@ -14,7 +14,7 @@ from django.db.models.signals import post_delete
 from django.dispatch import receiver
 from django.utils import timezone
 
-from durian import ids, match, names, options
+from durian import body, ids, match, names, options
 from durian.conf import config, guard, vault
 from durian.errors import DurianError
 from durian.signing import generate_secret
@@ -207,18 +207,10 @@ class DeletedListener(models.Model):
 class Event(models.Model):
     """Something that happened: in the outbox until it is published, in the archive after that."""
 
-    class Envelope(models.TextChoices):
-        """The shape of the body that receivers get."""
-
-        PLAIN = "plain", "plain"
-        STANDARD = "standard", "standard"
-
     id = models.UUIDField(primary_key=True, default=ids.new_event_id, editable=False)
     hook = models.CharField(max_length=names.MAX_BYTES)
     body = models.TextField()
-    envelope = models.CharField(
-        max_length=8, choices=Envelope.choices, default=Envelope.PLAIN
-    )
+    envelope = models.CharField(max_length=8, default=body.PLAIN)
     archive = models.BooleanField(default=True)
     created_at = models.DateTimeField(default=timezone.now)
     claimed_until = models.DateTimeField(null=True)
@@ -238,6 +230,11 @@ class Event(models.Model):
 
     def __str__(self) -> str:
         return f"{self.hook} {self.id}"
+
+    @property
+    def payload(self) -> Any:
+        """What the hook was sent with, as JSON has it."""
+        return body.decode_payload(self.body, self.envelope)
 
 
 class Attempt(models.Model):

@@ -1,45 +1,17 @@
-"""The write side of the outbox: payloads become Event rows in the caller's transaction."""
+"""The write side of the outbox: bodies become Event rows in the caller's transaction."""
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
-from django.core.serializers.json import DjangoJSONEncoder
 from django.db import router, transaction
 from django.utils import timezone
 
 from durian import ids
 from durian.conf import config
-from durian.errors import ConfigurationError, PayloadError
+from durian.errors import ConfigurationError
 from durian.models import Event
-from durian.signals import dispatch_requested, events_committed
-
-
-def encode_body(hook: str, envelope: str, payload: Mapping[str, Any]) -> str:
-    """Return the text that receivers get for `payload`.
-
-    Raises PayloadError for what is not JSON (by Django's encoder: dates, decimals and UUIDs are
-    fine, NaN is not) or is over DURIAN["MAX_PAYLOAD"] bytes.
-    """
-    if envelope == Event.Envelope.STANDARD:
-        payload = {"type": hook, "timestamp": timezone.now(), "data": payload}
-    try:
-        body = json.dumps(payload, cls=DjangoJSONEncoder, allow_nan=False)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise PayloadError(f"The payload of {hook!r} cannot be sent as JSON: {error}") from error
-    limit = config().max_payload
-    if len(body) > limit:
-        raise PayloadError(
-            f"The payload of {hook!r} has {len(body)} bytes, over DURIAN['MAX_PAYLOAD'] = {limit}. "
-            "Send an id and let the receiver ask for the rest, or raise the limit."
-        )
-    return body
-
-
-def decode_payload(body: str, envelope: str) -> Any:
-    """Return what `encode_body` was given, as JSON has it: what filters look at."""
-    payload = json.loads(body)
-    return payload["data"] if envelope == Event.Envelope.STANDARD else payload
+from durian.signals import dispatch_requested, events_committed, events_recorded
 
 
 def record(
@@ -79,8 +51,10 @@ def record(
         events[0].save(using=using, force_insert=True)
     else:
         Event.objects.using(using).bulk_create(events, batch_size=1000)
+    events_recorded.send(sender=Event, events=events)
     if not published:
-        transaction.on_commit(lambda: _announce(using), using=using)
+        # Robust: the events are safe by now, whatever keeps the relay from starting.
+        transaction.on_commit(partial(_announce, using), using=using, robust=True)
     return events
 
 

@@ -22,7 +22,6 @@ from durian import conf
 from durian.listeners import Listeners
 from durian.matcher import Matcher
 from durian.models import Attempt, Event
-from durian.outbox import decode_payload
 from durian.registry import hooks
 from durian.signals import dispatch_requested, events_committed
 from durian.wire import connect
@@ -162,8 +161,7 @@ def http_settings() -> Settings:
 
 def dispatch(event: Event) -> list[Attempt]:
     """Deliver `event` in this process, one attempt for each listener, and return the attempts."""
-    payload = decode_payload(event.body, event.envelope)
-    listeners = hooks[event.hook].get_listeners(None, payload)
+    listeners = hooks[event.hook].get_listeners(None, event.payload)
     return deliver_now(event, listeners, http_settings())
 
 

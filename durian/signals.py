@@ -2,6 +2,9 @@
 
 from django.dispatch import Signal
 
+events_recorded = Signal()
+"""Sent with `events`, a list, once they were written to the outbox, within the transaction."""
+
 events_committed = Signal()
 """Sent with `using` once events of a hook were committed to that database's outbox."""
 

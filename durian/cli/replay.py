@@ -17,7 +17,6 @@ from durian.ids import delivery_id
 from durian.matcher import outgoing
 from durian.models import Attempt, Event, Listener
 from durian.names import fits, is_pattern
-from durian.outbox import decode_payload
 from durian.wire.broker import Outgoing
 from durian.wire.messages import DeliveryMessage
 from durian.wire.publishing import publish_all
@@ -103,8 +102,7 @@ def _messages(listener: Listener, options: dict[str, Any]) -> Iterator[Outgoing]
             for event in chunk:
                 if is_pattern(listener.hook) and not fits(listener.hook, event.hook):
                     continue
-                payload = decode_payload(event.body, event.envelope)
-                if event.id not in delivered and wanted.matches(payload):
+                if event.id not in delivered and wanted.matches(event.payload):
                     yield outgoing(topology, _delivery(event, listener, run))
 
 

@@ -58,7 +58,7 @@ class Migration(migrations.Migration):
                 ('id', models.UUIDField(default=durian.ids.new_event_id, editable=False, primary_key=True, serialize=False)),
                 ('hook', models.CharField(max_length=200)),
                 ('body', models.TextField()),
-                ('envelope', models.CharField(choices=[('plain', 'plain'), ('standard', 'standard')], default='plain', max_length=8)),
+                ('envelope', models.CharField(default='plain', max_length=8)),
                 ('archive', models.BooleanField(default=True)),
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
                 ('claimed_until', models.DateTimeField(null=True)),

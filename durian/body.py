@@ -1,0 +1,44 @@
+"""The text that receivers get: serialised once, the same bytes on every attempt and replay."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from django.core.serializers.json import DjangoJSONEncoder
+from django.utils import timezone
+
+from durian.conf import config
+from durian.errors import PayloadError
+
+PLAIN = "plain"
+"""The payload is the body."""
+STANDARD = "standard"
+"""The body has type, timestamp and, with the payload, data (Standard Webhooks)."""
+ENVELOPES = (PLAIN, STANDARD)
+
+
+def encode_body(hook: str, envelope: str, payload: Mapping[str, Any]) -> str:
+    """Return the text that receivers get for `payload`.
+
+    Raises PayloadError for what is not JSON (by Django's encoder: dates, decimals and UUIDs are
+    fine, NaN is not) or is over DURIAN["MAX_PAYLOAD"] bytes.
+    """
+    if envelope == STANDARD:
+        payload = {"type": hook, "timestamp": timezone.now(), "data": payload}
+    try:
+        body = json.dumps(payload, cls=DjangoJSONEncoder, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise PayloadError(f"The payload of {hook!r} cannot be sent as JSON: {error}") from error
+    limit = config().max_payload
+    if len(body) > limit:
+        raise PayloadError(
+            f"The payload of {hook!r} has {len(body)} bytes, over DURIAN['MAX_PAYLOAD'] = {limit}. "
+            "Send an id and let the receiver ask for the rest, or raise the limit."
+        )
+    return body
+
+
+def decode_payload(body: str, envelope: str) -> Any:
+    """Return what `encode_body` was given, as JSON has it: what filters look at."""
+    payload = json.loads(body)
+    return payload["data"] if envelope == STANDARD else payload
