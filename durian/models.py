@@ -14,7 +14,8 @@ from django.db.models.signals import post_delete
 from django.dispatch import receiver
 from django.utils import timezone
 
-from durian import body, ids, match, names, options
+from durian import ids, match, names, options
+from durian.body import PLAIN, decode_payload
 from durian.conf import config, guard, vault
 from durian.errors import DurianError
 from durian.signing import generate_secret
@@ -210,7 +211,7 @@ class Event(models.Model):
     id = models.UUIDField(primary_key=True, default=ids.new_event_id, editable=False)
     hook = models.CharField(max_length=names.MAX_BYTES)
     body = models.TextField()
-    envelope = models.CharField(max_length=8, default=body.PLAIN)
+    envelope = models.CharField(max_length=8, default=PLAIN)
     archive = models.BooleanField(default=True)
     created_at = models.DateTimeField(default=timezone.now)
     claimed_until = models.DateTimeField(null=True)
@@ -234,7 +235,7 @@ class Event(models.Model):
     @property
     def payload(self) -> Any:
         """What the hook was sent with, as JSON has it."""
-        return body.decode_payload(self.body, self.envelope)
+        return decode_payload(self.body, self.envelope)
 
 
 class Attempt(models.Model):

@@ -1,5 +1,7 @@
 """Django's settings for the tests. What they say of databases is completed in conftest.py."""
 
+from importlib.util import find_spec
+
 import django
 
 SECRET_KEY = "only for the tests, and long enough for every check"
@@ -19,7 +21,7 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.sessions",
     "django.contrib.staticfiles",
-    "durian",
+    *(["durian"] if find_spec("durian.match") else []),
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",

@@ -15,6 +15,7 @@ from durian.match.choices import (
 )
 from durian.match.conditions import Any, Contains, Endswith, Is, Like, Startswith
 from durian.match.filter import Filter
+from durian.match.index import FilterIndex
 from durian.match.jsonform import deepmatch, parse, to_json
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "Contains",
     "Endswith",
     "Filter",
+    "FilterIndex",
     "InvalidFilter",
     "Is",
     "Like",

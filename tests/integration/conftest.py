@@ -16,15 +16,16 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def default_database(request: pytest.FixtureRequest) -> Iterator[None]:
-    """The kind of database that is `default`; the alias `other` stands for the other one."""
-    if getattr(request, "param", None) == "sqlite":
+def default_database(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The kind of database that is `default`; the alias `other` stands for the other kind."""
+    kind: str = getattr(request, "param", "postgresql")
+    if kind == "postgresql":
+        yield kind
+    else:
         request.getfixturevalue("django_db_setup")
         _swap()
-        yield
+        yield kind
         _swap()
-    else:
-        yield
 
 
 def _swap() -> None:

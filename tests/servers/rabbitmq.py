@@ -81,6 +81,11 @@ class PrivateRabbitMQ:
         return self._node.pid
 
     @property
+    def epmd_pid(self) -> int:
+        """The process id of the node's port mapper."""
+        return self._epmd.pid
+
+    @property
     def running(self) -> bool:
         """Whether the node has been started and has not been killed."""
         return self._node.running
