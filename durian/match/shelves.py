@@ -1,0 +1,286 @@
+"""Ways to find, among many, the conditions on one field that a value may satisfy.
+
+A shelf keeps buckets by token: a token is what a value must have so that the filters in its
+bucket can match. A look-up costs what is in use (lengths, sizes), not how many buckets there are.
+"""
+
+import math
+from bisect import bisect_left, bisect_right, insort
+from collections import Counter
+from collections.abc import Hashable, Iterator
+from typing import Any, ClassVar, Generic, TypeVar
+
+from durian.match.literal import freeze
+
+GRAM = 6
+AFFIX = 32
+# The numbers between which ranges are told apart by cells, and the finest size: a power of two.
+LARGEST = 2.0**62
+FINEST = -20
+
+Token = Hashable
+Path = tuple[str, ...]
+Bucket = TypeVar("Bucket")
+
+
+class Shelf(Generic[Bucket]):
+    """Buckets by token, for the field at `path`.
+
+    `rank` says how well tokens of this kind tell filters apart: the lower the better.
+    """
+
+    __slots__ = ("buckets", "path")
+    rank: ClassVar[int] = 0
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.buckets: dict[Token, Bucket] = {}
+
+    def put(self, token: Token, bucket: Bucket) -> None:
+        """Have a bucket for a token; one that is there is replaced."""
+        self.buckets[token] = bucket
+
+    def drop(self, token: Token) -> None:
+        """Have no bucket for that token any more."""
+        del self.buckets[token]
+
+    def tokens(self, value: object) -> Iterator[Token]:
+        """The tokens that a value has, of those that may have a bucket."""
+        raise TypeError(f"{type(self).__name__} is not a shelf of its own")
+
+    def hits(self, value: object) -> Iterator[Bucket]:
+        """The buckets whose filters may want that value."""
+        for token in self.tokens(value):
+            if (bucket := self.buckets.get(token)) is not None:
+                yield bucket
+
+
+class Present(Shelf[Bucket]):
+    """One bucket, for any value: the conditions that no other shelf can take."""
+
+    __slots__ = ()
+    rank = 2
+
+    def tokens(self, value: object) -> Iterator[Token]:
+        """The only one."""
+        yield None
+
+
+class Exact(Shelf[Bucket]):
+    """Tokens are scalars, frozen."""
+
+    __slots__ = ()
+
+    def tokens(self, value: object) -> Iterator[Token]:
+        """The value itself."""
+        if not isinstance(value, list | dict):
+            yield freeze(value)
+
+
+class _Measured(Shelf[Bucket]):
+    """A shelf that knows of which measures (lengths, sizes) its tokens are."""
+
+    __slots__ = ("measures",)
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.measures: Counter[int] = Counter()
+
+    def measure(self, token: Token) -> int:
+        """The token's measure."""
+        return len(token) if isinstance(token, str) else 0
+
+    def put(self, token: Token, bucket: Bucket) -> None:
+        """Have a bucket, and its measure."""
+        if token not in self.buckets:
+            self.measures[self.measure(token)] += 1
+        super().put(token, bucket)
+
+    def drop(self, token: Token) -> None:
+        """Have the bucket no more; its measure goes with the last that is of it."""
+        super().drop(token)
+        size = self.measure(token)
+        self.measures[size] -= 1
+        if not self.measures[size]:
+            del self.measures[size]
+
+
+class Prefixes(_Measured[Bucket]):
+    """Tokens are the first characters, at most `AFFIX`."""
+
+    __slots__ = ()
+
+    def tokens(self, value: object) -> Iterator[Token]:
+        """The beginnings of the lengths in use."""
+        if isinstance(value, str):
+            for length in self.measures:
+                yield value[:length]
+
+
+class Suffixes(_Measured[Bucket]):
+    """Tokens are the last characters, at most `AFFIX`."""
+
+    __slots__ = ()
+
+    def tokens(self, value: object) -> Iterator[Token]:
+        """The ends of the lengths in use."""
+        if isinstance(value, str):
+            for length in self.measures:
+                yield value[-length:]
+
+
+class Grams(_Measured[Bucket]):
+    """Tokens are parts of a string, at most `GRAM` characters.
+
+    A look-up costs a step for each character and length in use. An Aho-Corasick automaton is
+    faster on long texts, but cannot be changed: one listener more among a million would cost
+    seconds and twice the memory.
+    """
+
+    __slots__ = ()
+
+    def tokens(self, value: object) -> Iterator[Token]:
+        """The parts of the lengths in use."""
+        if not isinstance(value, str):
+            return
+        if len(self.buckets) < len(value):
+            yield from (
+                token for token in self.buckets if isinstance(token, str) and token in value
+            )
+            return
+        for length in self.measures:
+            yield from {value[at : at + length] for at in range(len(value) - length + 1)}
+
+
+class Cells(_Measured[Bucket]):
+    """Tokens are cells of a ruler, as `(size, place)`: where ranges with two ends lie.
+
+    A range is in at most two cells, of the power of two that is next above its width.
+    """
+
+    __slots__ = ()
+
+    def measure(self, token: Token) -> int:
+        """The cell's size."""
+        return token[0] if isinstance(token, tuple) else 0
+
+    def tokens(self, value: object) -> Iterator[Token]:
+        """The cells of the sizes in use in which the number lies."""
+        number = as_float(value)
+        if number is not None and abs(number) <= LARGEST:
+            for size in self.measures:
+                yield size, _place(number, size)
+
+
+class _Ends(Shelf[Bucket]):
+    """Tokens are the one end of open ranges, numbers as floats and texts, each kind in order."""
+
+    __slots__ = ("ordered",)
+    rank = 1
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.ordered: dict[type, Ordered] = {float: Ordered(), str: Ordered()}
+
+    def put(self, token: Token, bucket: Bucket) -> None:
+        """Have a bucket, in order."""
+        if token not in self.buckets:
+            self.ordered[type(token)].add(token)
+        super().put(token, bucket)
+
+    def drop(self, token: Token) -> None:
+        """Have the bucket no more."""
+        super().drop(token)
+        self.ordered[type(token)].remove(token)
+
+
+class Above(_Ends[Bucket]):
+    """Tokens are lower ends: what a value has to reach."""
+
+    __slots__ = ()
+
+    def tokens(self, value: object) -> Iterator[Token]:
+        """The ends up to the value."""
+        if (end := as_end(value)) is not None:
+            yield from self.ordered[type(end)].up_to(end)
+
+
+class Below(_Ends[Bucket]):
+    """Tokens are upper ends: what a value must not pass."""
+
+    __slots__ = ()
+
+    def tokens(self, value: object) -> Iterator[Token]:
+        """The ends from the value on."""
+        if (end := as_end(value)) is not None:
+            yield from self.ordered[type(end)].from_on(end)
+
+
+class Ordered:
+    """Different things in order.
+
+    What is added waits until it is asked for: to put a million ends into their places one by one
+    would take minutes, to sort them takes a second.
+    """
+
+    __slots__ = ("_fresh", "_items")
+
+    def __init__(self) -> None:
+        self._items: list[Any] = []
+        self._fresh: list[Any] = []
+
+    def add(self, item: Any) -> None:
+        """Have one item more."""
+        self._fresh.append(item)
+
+    def remove(self, item: Any) -> None:
+        """Have one item less."""
+        items = self._settled()
+        del items[bisect_left(items, item)]
+
+    def up_to(self, item: Any) -> list[Any]:
+        """Those not above `item`."""
+        items = self._settled()
+        return items[: bisect_right(items, item)]
+
+    def from_on(self, item: Any) -> list[Any]:
+        """Those not below `item`."""
+        items = self._settled()
+        return items[bisect_left(items, item) :]
+
+    def _settled(self) -> list[Any]:
+        if len(self._fresh) > 64:
+            self._items.extend(self._fresh)
+            self._items.sort()
+        else:
+            for item in self._fresh:
+                insort(self._items, item)
+        self._fresh.clear()
+        return self._items
+
+
+def as_end(value: object) -> float | str | None:
+    """What a value is ordered by, or None when it cannot be."""
+    return value if isinstance(value, str) else as_float(value)
+
+
+def as_float(value: object) -> float | None:
+    """A number as a float that keeps the order (large ones may become equal), else None."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
+        return None
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
+
+
+def cells(low: float, high: float) -> list[Token]:
+    """The cells that a range lies in; none when it is empty. Its ends are at most `LARGEST`."""
+    if low > high:
+        return []
+    size = max(FINEST, math.frexp(high - low)[1])
+    return [(size, place) for place in range(_place(low, size), _place(high, size) + 1)]
+
+
+def _place(number: float, size: int) -> int:
+    return math.floor(math.ldexp(number, -size))
