@@ -1,6 +1,6 @@
 """Django's settings for the tests. What they say of databases is completed in conftest.py."""
 
-from importlib.util import find_spec
+from typing import Any
 
 import django
 
@@ -21,7 +21,7 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.sessions",
     "django.contrib.staticfiles",
-    *(["durian"] if find_spec("durian.match") else []),
+    "durian",
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
@@ -48,10 +48,10 @@ TEMPLATES = [
 # Two databases, since durian serves sites with several; each test of tests/integration that uses
 # a database runs with PostgreSQL as the default one and with SQLite. Their addresses are set
 # when the first such test runs: tests/unit needs no server.
-SQLITE_OPTIONS = {"timeout": 20}
+SQLITE_OPTIONS: dict[str, Any] = {"timeout": 20}
 if django.VERSION >= (5, 1):
     SQLITE_OPTIONS["transaction_mode"] = "IMMEDIATE"
-DATABASES = {
+DATABASES: dict[str, dict[str, Any]] = {
     "default": {"ENGINE": "django.db.backends.postgresql"},
     "other": {"ENGINE": "django.db.backends.sqlite3", "OPTIONS": SQLITE_OPTIONS},
 }

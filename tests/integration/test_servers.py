@@ -1,0 +1,199 @@
+"""The private servers do what every other test relies on."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from pathlib import Path
+
+import amqp
+import psutil
+import psycopg
+import pytest
+from django.contrib.auth.models import Group
+from django.db import connection, connections
+
+from tests.servers.free import TimedOut, free_port, wait_until
+from tests.servers.postgresql import PrivatePostgreSQL
+from tests.servers.process import ServerProcess
+from tests.servers.rabbitmq import PrivateRabbitMQ
+from tests.servers.receiver import Answer, Received, Receiver
+
+
+def connect(rabbitmq: PrivateRabbitMQ) -> amqp.Connection:
+    return amqp.Connection(f"127.0.0.1:{rabbitmq.port}", confirm_publish=True)
+
+
+def declare(rabbitmq: PrivateRabbitMQ, queue: str) -> None:
+    with connect(rabbitmq) as broker:
+        broker.channel().queue_declare(
+            queue, durable=True, auto_delete=False, arguments={"x-queue-type": "quorum"}
+        )
+
+
+def test_a_confirmed_message_survives_the_death_of_the_node(
+    rabbitmq: PrivateRabbitMQ, amqp_prefix: str
+) -> None:
+    queue = amqp_prefix + "survivor"
+    declare(rabbitmq, queue)
+    with connect(rabbitmq) as broker:
+        message = amqp.Message("kept", delivery_mode=2)
+        broker.channel().basic_publish_confirm(message, routing_key=queue)
+    rabbitmq.flush()
+    dying = rabbitmq.pid
+    rabbitmq.kill()
+    assert not psutil.pid_exists(dying)
+    rabbitmq.start()
+    with connect(rabbitmq) as broker:
+        assert broker.channel().basic_get(queue).body == "kept"
+
+
+def test_the_queues_of_a_test_can_be_listed_and_deleted(
+    rabbitmq: PrivateRabbitMQ, amqp_prefix: str
+) -> None:
+    declare(rabbitmq, amqp_prefix + "a")
+    declare(rabbitmq, "other-" + amqp_prefix)
+    assert rabbitmq.queues(amqp_prefix) == [amqp_prefix + "a"]
+    rabbitmq.delete_queues(amqp_prefix)
+    assert rabbitmq.queues(amqp_prefix) == []
+    assert rabbitmq.queues("other-" + amqp_prefix) == ["other-" + amqp_prefix]
+    rabbitmq.delete_queues("other-" + amqp_prefix)
+
+
+def test_a_failing_rabbitmqctl_says_why(rabbitmq: PrivateRabbitMQ) -> None:
+    with pytest.raises(AssertionError, match="unknown-command"):
+        rabbitmq.ctl("unknown-command")
+
+
+def test_stopping_a_node_leaves_no_process_and_no_data() -> None:
+    node = PrivateRabbitMQ()
+    node.start()
+    started = [psutil.Process(node.pid), psutil.Process(node.epmd_pid)]
+    node.stop()
+    assert not any(process.is_running() for process in started)
+    assert not node.directory.exists()
+
+
+def test_postgresql_keeps_what_was_committed_when_it_is_killed(
+    postgresql: PrivatePostgreSQL,
+) -> None:
+    database = postgresql.create_database("kept")
+    with psycopg.connect(postgresql.url_of(database["NAME"])) as session:
+        session.execute("CREATE TABLE kept AS SELECT 7 AS seven")
+    postgresql.restart()
+    with psycopg.connect(postgresql.url_of("kept")) as session:
+        assert session.execute("SELECT seven FROM kept").fetchone() == (7,)
+
+
+def test_stopping_postgresql_leaves_no_process_and_no_data() -> None:
+    server = PrivatePostgreSQL()
+    server.start()
+    with psycopg.connect(server.url) as session:
+        backend = psutil.Process(session.info.backend_pid)
+    server.stop()
+    assert not backend.is_running() or backend.status() == psutil.STATUS_ZOMBIE
+    assert not server.directory.exists()
+
+
+@pytest.mark.django_db(transaction=True, databases=["default", "other"])
+def test_both_databases_are_there_and_apart(default_database: str) -> None:
+    assert connection.vendor == default_database
+    assert {connections[alias].vendor for alias in connections} == {"postgresql", "sqlite"}
+    Group.objects.create(name="here")
+    assert not Group.objects.using("other").exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_thread_uses_the_same_database(default_database: str) -> None:
+    Group.objects.create(name="here")
+    seen: list[object] = []
+
+    def look() -> None:
+        seen.extend([connection.vendor, Group.objects.get().name])
+        connections.close_all()
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    thread.join()
+    assert seen == [default_database, "here"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_sqlite_begins_a_transaction_with_its_lock(default_database: str) -> None:
+    sqlite = connections["default" if default_database == "sqlite" else "other"]
+    assert sqlite.settings_dict["OPTIONS"]["transaction_mode"] == "IMMEDIATE"
+
+
+def test_the_receiver_records_requests_and_answers_as_told(receiver: Receiver) -> None:
+    receiver.answer("/made", Answer(201, {"X-Seen": "yes"}, b"thanks"))
+    request = urllib.request.Request(receiver.url("/made"), b"body", {"Webhook-Id": "1"})
+    with urllib.request.urlopen(request) as response:
+        assert (response.status, response.headers["x-seen"], response.read()) == (
+            201,
+            "yes",
+            b"thanks",
+        )
+    (received,) = receiver.wait_for(1)
+    assert (received.method, received.path, received.body) == ("POST", "/made", b"body")
+    assert received.headers["webhook-id"] == "1"
+
+
+def test_the_receiver_can_compute_its_answer(receiver: Receiver) -> None:
+    def echo(request: Received) -> Answer:
+        return Answer(body=request.body.upper(), delay=0.05)
+
+    receiver.answer("/echo", echo)
+    started = time.monotonic()
+    with urllib.request.urlopen(receiver.url("/echo"), b"said") as response:
+        assert response.read() == b"SAID"
+    assert time.monotonic() - started >= 0.05
+
+
+def test_waiting_for_requests_is_bounded(receiver: Receiver) -> None:
+    with pytest.raises(TimedOut, match="0 requests"):
+        receiver.wait_for(lambda requests: len(requests) > 3, timeout=0.05)
+
+
+def test_waiting_for_a_condition_names_it() -> None:
+    with pytest.raises(TimedOut, match=r"0\.05 s in vain: pigs fly"):
+        wait_until(lambda: False, 0.05, "pigs fly")
+
+
+def test_a_free_port_is_free() -> None:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", free_port()))
+
+
+def test_a_server_that_ends_at_once_shows_its_log(tmp_path: Path) -> None:
+    command = ["sh", "-c", "echo no such option; exit 3"]
+    server = ServerProcess(command, {"PATH": os.environ["PATH"]}, tmp_path / "log")
+    with pytest.raises(AssertionError, match=r"(?s)code 3.*no such option"):
+        server.start(ready=lambda: False)
+
+
+def test_a_server_ends_with_the_python_that_started_it(tmp_path: Path) -> None:
+    script = (
+        "import os, pathlib, sys\n"
+        "from tests.servers.process import ServerProcess\n"
+        "server = ServerProcess(['sleep', '600'], dict(os.environ), pathlib.Path(sys.argv[1]))\n"
+        "server.start(ready=lambda: True)\n"
+        "print(server.pid)\n"
+        "sys.exit('a failure')\n"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path / "log")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    assert done.stderr == "a failure\n"
+    assert not psutil.pid_exists(int(done.stdout))
+
+
+def test_a_server_that_ignores_its_signal_is_killed(tmp_path: Path) -> None:
+    command = ["sh", "-c", "trap '' TERM; echo ready; while :; do sleep 1; done"]
+    log = tmp_path / "log"
+    server = ServerProcess(command, {"PATH": os.environ["PATH"]}, log)
+    server.start(ready=lambda: "ready" in log.read_text())
+    server.end(signal.SIGTERM, timeout=0.1)
+    assert not server.running
