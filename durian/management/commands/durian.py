@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from durian.cli import dead, prune, replay, run, status, topology
+from durian.cli import dead, demo, prune, replay, run, status, topology
 from durian.errors import DurianError
 
 SUBCOMMANDS = {
@@ -15,6 +15,7 @@ SUBCOMMANDS = {
     "dead": dead,
     "replay": replay,
     "prune": prune,
+    "demo": demo,
 }
 
 

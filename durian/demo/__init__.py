@@ -1,0 +1,1 @@
+"""A small site to look at: people, orders, and receivers that fail now and then."""
