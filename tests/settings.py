@@ -22,6 +22,7 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.staticfiles",
     "durian",
+    "durian.demo",
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
