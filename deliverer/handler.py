@@ -150,9 +150,7 @@ def judge(
 
 
 def _of_answer(response: Response) -> Verdict:
-    verdict = Verdict(
-        Attempt.Outcome.RETRY, status=response.status_code, answer=response.content
-    )
+    verdict = Verdict(Attempt.Outcome.RETRY, status=response.status_code, answer=response.content)
     if 200 <= response.status_code < 300:
         return replace(verdict, outcome=Attempt.Outcome.DELIVERED)
     error = f"The receiver answered {response.status_code} {response.reason or ''}".rstrip() + "."

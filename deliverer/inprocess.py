@@ -13,9 +13,7 @@ from durian.models import Attempt, Event, Listener
 from durian.wire.messages import DeliveryMessage
 
 
-def deliver_now(
-    event: Event, listeners: Iterable[Listener], settings: Settings
-) -> list[Attempt]:
+def deliver_now(event: Event, listeners: Iterable[Listener], settings: Settings) -> list[Attempt]:
     """POST `event` to each of `listeners`, and return the attempts, which are logged as well.
 
     A failed one is not tried again; its outcome is "dead".

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from django.core.exceptions import ValidationError
 from django.db import DatabaseError, InterfaceError, OperationalError
 
-from durian.database import available
+from durian.database import available, own_connections
 from durian.errors import Unavailable
 from durian.models import Attempt
 from durian.wire.backoff import Backoff
@@ -40,7 +40,7 @@ class Log:
         self._arrived = threading.Condition()
         self._backoff = Backoff()
         self._stopping = False
-        self._thread = threading.Thread(target=self._run, name="durian-log", daemon=True)
+        self._thread = threading.Thread(target=self._run_and_close, name="durian-log", daemon=True)
 
     def start(self) -> None:
         """Begin."""
@@ -67,6 +67,10 @@ class Log:
             return Attempt.objects.filter(
                 delivery=delivery.id, run=delivery.run, number=delivery.attempt
             ).exists()
+
+    def _run_and_close(self) -> None:
+        with own_connections():
+            self._run()
 
     def _run(self) -> None:
         while True:

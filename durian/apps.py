@@ -14,8 +14,8 @@ class DurianConfig(AppConfig):
     def ready(self) -> None:
         """Connect the outbox with the relay, and find the `hooks` module of every app."""
         # App loading: these need the models, which are not there when this module is imported.
-        from durian import checks, roles
+        from durian import background, checks
 
         checks.register_all()
-        roles.install()
+        background.install()
         autodiscover_modules("hooks")

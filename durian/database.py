@@ -19,3 +19,12 @@ def available(using: str = "default") -> Iterator[None]:
     except (OperationalError, InterfaceError) as error:
         connections[using].close()
         raise Unavailable(f"The database {using!r} is away: {error}") from error
+
+
+@contextmanager
+def own_connections() -> Iterator[None]:
+    """Close the connections that a thread made, when it ends: nobody else will."""
+    try:
+        yield
+    finally:
+        connections.close_all()

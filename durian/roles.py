@@ -3,12 +3,10 @@
 The only room that knows `publisher` and `deliverer`; everybody else comes by here.
 """
 
-import logging
-import os
 import threading
-from collections.abc import Sequence
-from functools import cache
-from typing import Any, Protocol
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Protocol
 
 from deliverer.engine import Engine
 from deliverer.gone import disable_gone
@@ -19,18 +17,16 @@ from deliverer.limits import Limits
 from deliverer.log import Log
 from deliverer.targets import Targets
 from durian import conf
+from durian.database import own_connections
 from durian.listeners import Listeners
 from durian.matcher import Matcher
 from durian.models import Attempt, Event
 from durian.registry import hooks
-from durian.signals import dispatch_requested, events_committed
 from durian.wire import connect
 from durian.wire.broker import Broker
 from durian.wire.pump import Pump
 from publisher.loop import RelayLoop
 from publisher.relay import Relay
-
-logger = logging.getLogger("durian")
 
 MATCHER_PREFETCH = 500
 PUBLISHER_SWEEP_SECONDS = 0.2
@@ -95,7 +91,7 @@ class MatcherRole:
     def run(self) -> None:
         """Match until `stop`."""
         if self._sweeper:
-            threading.Thread(target=self._sweeper.run, name="durian-sweeper", daemon=True).start()
+            start_thread(self._sweeper.run, "durian-sweeper")
         self._pump.run()
 
     def stop(self, within: float) -> None:
@@ -127,7 +123,7 @@ class DelivererRole:
 
     def run(self) -> None:
         """Deliver until `stop`."""
-        threading.Thread(target=self._targets.watch, name="durian-targets", daemon=True).start()
+        start_thread(self._targets.watch, "durian-targets")
         self._engine.start()
         self._log.start()
         self._pump.run()
@@ -145,18 +141,29 @@ ROLES: dict[str, type[PublisherRole] | type[MatcherRole] | type[DelivererRole]] 
 }
 
 
+def start_thread(target: Callable[[], None], name: str) -> threading.Thread:
+    """Run `target` in a daemon thread that gives its database connections back at its end."""
+
+    def run() -> None:
+        with own_connections():
+            target()
+
+    thread = threading.Thread(target=run, name=name, daemon=True)
+    thread.start()
+    return thread
+
+
 def broker() -> Broker:
     """Return the site's broker. Raises ConfigurationError for a URL of another kind."""
     config = conf.config()
     return connect.broker(config.broker_url, config.name_prefix)
 
 
-@cache
 def http_settings() -> Settings:
-    """Return what holds for all POSTs of this process."""
+    """Return what holds for all POSTs of the site."""
     config = conf.config()
     settings = Settings(conf.guard(), config.proxy)
-    return settings if not config.ca_bundle else Settings(conf.guard(), config.proxy, config.ca_bundle)
+    return replace(settings, ca_bundle=config.ca_bundle) if config.ca_bundle else settings
 
 
 def dispatch(event: Event) -> list[Attempt]:
@@ -165,62 +172,6 @@ def dispatch(event: Event) -> list[Attempt]:
     return deliver_now(event, listeners, http_settings())
 
 
-class Background:
-    """What runs beside the site in its own process: started at the first event after a fork.
-
-    That is the relay; with a broker in memory it is all roles, since no other process can see it.
-    """
-
-    def __init__(self) -> None:
-        self._forget()
-        os.register_at_fork(after_in_child=self._forget)
-
-    def nudge(self) -> None:
-        """Have the outboxes drained, now. Never blocks and never talks to the broker."""
-        with self._lock:
-            if self._relay is None:
-                self._relay = self._start()
-        self._relay.nudge()
-
-    def _forget(self) -> None:
-        # A child process has none of its parent's threads, and its lock may have been held; the
-        # parent's connections are kept, unused, for closing them would end the parent's own.
-        self._inherited = getattr(self, "_relay", None), getattr(self, "_inherited", None)
-        self._relay: PublisherRole | None = None
-        self._lock = threading.Lock()
-        connect.broker.cache_clear()
-
-    def _start(self) -> PublisherRole:
-        relay = PublisherRole(sweep=None)
-        others = [MatcherRole(), DelivererRole()] if is_embedded() else []
-        if others:
-            logger.warning(EMBEDDED_WARNING)
-        roles: Sequence[Role] = [relay, *others]
-        for role in roles:
-            threading.Thread(target=role.run, name=f"durian-{role.name}", daemon=True).start()
-        return relay
-
-
-background = Background()
-
-
 def is_embedded() -> bool:
     """Say whether the broker is in this process's memory."""
     return conf.config().broker_url.startswith(connect.MEMORY)
-
-
-def on_events_committed(using: str, **_: Any) -> None:
-    """Nudge the relay of this process, if it is to have one."""
-    if conf.config().relay == "thread":
-        background.nudge()
-
-
-def on_dispatch_requested(event: Event, **_: Any) -> list[Attempt]:
-    """Deliver an event of a hook that dispatches in-process."""
-    return dispatch(event)
-
-
-def install() -> None:
-    """Connect the site's side, the outbox, with what runs; called once, when the app is ready."""
-    events_committed.connect(on_events_committed, dispatch_uid="durian.roles")
-    dispatch_requested.connect(on_dispatch_requested, dispatch_uid="durian.roles")

@@ -159,7 +159,9 @@ def _discard(options: dict[str, Any]) -> int:
 def _change(options: dict[str, Any], done: str, change: Visitor) -> int:
     selection = _selection(options)
     if not selection and not options["all"]:
-        console().print("Say which letters: by id, --hook, --listener, --reason, --older, or --all.")
+        console().print(
+            "Say which letters: by id, --hook, --listener, --reason, --older, or --all."
+        )
         return 2
     dry = options["dry_run"]
     walk, matched = _walk(selection, lambda letter: None if dry else change(letter))

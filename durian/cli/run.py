@@ -41,12 +41,7 @@ def run_until_stopped(running: Sequence[roles.Role]) -> int:
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
-    threads = [
-        threading.Thread(target=role.run, name=f"durian-{role.name}", daemon=True)
-        for role in running
-    ]
-    for thread in threads:
-        thread.start()
+    threads = [roles.start_thread(role.run, f"durian-{role.name}") for role in running]
     logger.info("Running: %s.", ", ".join(role.name for role in running))
     while not stopping.wait(0.5) and all(thread.is_alive() for thread in threads):
         pass

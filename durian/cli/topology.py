@@ -30,5 +30,7 @@ def run(options: dict[str, Any]) -> int:
         ((s.name, "yes" if s.exists else "NO", s.messages, s.consumers) for s in states),
     )
     if missing:
-        console().print(f"{len(missing)} queues are missing. Run `durian topology` to declare them.")
+        console().print(
+            f"{len(missing)} queues are missing. Run `durian topology` to declare them."
+        )
     return bool(missing)

@@ -2,7 +2,6 @@
 
 import itertools
 import logging
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -105,10 +104,10 @@ def _running(port: int | None) -> Iterator[tuple[Screen, str, dict[int, shop.Sub
 @contextmanager
 def _roles() -> Iterator[None]:
     """Run the matcher and the deliverer, unless the broker in memory brings its own."""
-    running = [] if roles.is_embedded() else [roles.MatcherRole(), roles.DelivererRole()]
-    threads = [threading.Thread(target=role.run, daemon=True) for role in running]
-    for thread in threads:
-        thread.start()
+    running: list[roles.Role] = []
+    if not roles.is_embedded():
+        running = [roles.MatcherRole(), roles.DelivererRole()]
+    threads = [roles.start_thread(role.run, f"durian-{role.name}") for role in running]
     yield
     for role in running:
         role.stop(within=5.0)

@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -24,7 +25,7 @@ class Command(BaseCommand):
 
     help = __doc__ or ""
     # The roles and tools say themselves what is wrong, also where the broker is away.
-    requires_system_checks: list[str] = []
+    requires_system_checks: Sequence[str] = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Add the subcommands."""
