@@ -1,0 +1,45 @@
+# durian: what a developer or a visitor runs. `make` lists it.
+
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11 python3.10; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null && echo $$python && break; \
+	done)
+VENV := .venv
+BIN := $(VENV)/bin
+NODE := $(VENV)/node/node_modules/standardwebhooks/package.json
+
+.PHONY: help demo test lint servers
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+demo: $(VENV)/installed ## run a small site with webhooks; ARGS=--once for a single round
+	@$(BIN)/durian demo $(ARGS)
+
+test: servers lint $(NODE) ## install what is missing, check everything and run all tests
+	$(BIN)/pytest $(ARGS)
+
+lint: $(VENV)/installed-dev ## check style, types and the import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy durian publisher deliverer tests
+	$(BIN)/lint-imports --no-logo
+
+servers:
+	@tests/servers/install
+
+$(BIN)/python:
+	@$(if $(PYTHON),,$(error durian needs Python 3.10 or newer: install it, or say make PYTHON=...))
+	$(PYTHON) -m venv $(VENV)
+
+# A change of the dependencies installs them anew.
+$(VENV)/installed: pyproject.toml setup.py | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+$(VENV)/installed-dev: pyproject.toml setup.py | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@ $(VENV)/installed
+
+# Standard Webhooks' verifier of another language, for the acceptance tests.
+$(NODE): | servers $(BIN)/python
+	npm install --silent --no-audit --no-fund --prefix $(VENV)/node standardwebhooks@1.0.0
