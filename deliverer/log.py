@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from django.core.exceptions import ValidationError
-from django.db import DatabaseError, InterfaceError, OperationalError
+from django.db import DataError, IntegrityError
 
 from durian.database import available, own_connections
 from durian.errors import Unavailable
@@ -113,13 +113,11 @@ class Log:
 def insert(attempts: Sequence[Attempt]) -> None:
     """Insert `attempts`; a row that the database refuses is reported and left out.
 
-    Raises OperationalError or InterfaceError when the database is away.
+    Raises django.db.Error when the database is away.
     """
     try:
         Attempt.objects.bulk_create(attempts)
-    except (OperationalError, InterfaceError):
-        raise
-    except (DatabaseError, ValidationError, ValueError) as error:
+    except (DataError, IntegrityError, ValidationError, ValueError) as error:
         if len(attempts) == 1:
             logger.error("An attempt cannot be logged and is dropped (%s): %s", attempts[0], error)
             return

@@ -31,7 +31,7 @@ class Config:
     attempt_days: int = 30
     public_exchange: bool = False
     max_in_flight: int = 1000
-    listener_in_flight: int = 20
+    listener_in_flight: int = 50
     shutdown_seconds: int = 30
     encryption_keys: tuple[str, ...] = ()
     secret_overlap_hours: int = 24

@@ -3,20 +3,21 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from django.db import InterfaceError, OperationalError, connections
+from django.db import Error, connections
 
 from durian.errors import Unavailable
 
 
 @contextmanager
 def available(using: str = "default") -> Iterator[None]:
-    """Turn the errors of a lost database into Unavailable, and drop its connection.
+    """Turn the errors of a database into Unavailable, and drop its connection.
 
-    Not for use inside a transaction of the caller's.
+    Also those of missing tables: a process may be ahead of the migrations, and no message is at
+    fault for that. Not for use inside a transaction of the caller's.
     """
     try:
         yield
-    except (OperationalError, InterfaceError) as error:
+    except Error as error:
         connections[using].close()
         raise Unavailable(f"The database {using!r} is away: {error}") from error
 
