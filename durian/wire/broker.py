@@ -57,17 +57,21 @@ class Publisher(Protocol):
         ...
 
     def publish(self, message: Outgoing, confirmed: Confirmed) -> None:
-        """Send `message`; `confirmed` is called by a later `read`. Raises Unavailable."""
+        """Send `message`; `confirmed` is called by a later `read`. Raises Unavailable,
+        MessageRefused for what cannot be sent."""
         ...
 
     def read(self) -> None:
-        """Handle what the broker has said. Raises Unavailable when a message was refused or the
-        connection is lost: the fate of all that is not confirmed is then unknown."""
+        """Call what was confirmed.
+
+        Raises Unavailable when the connection is lost, or the broker refused a message: the
+        publisher is then of no further use, and what is not confirmed is to be published again.
+        """
         ...
 
     @property
     def blocked(self) -> bool:
-        """Whether the broker asked to stop publishing (memory or disk alarm)."""
+        """Whether no more should be published now (an alarm of the broker, a refusal)."""
         ...
 
     @property
@@ -93,10 +97,6 @@ class Consumer(Protocol):
 
     def ack(self, tag: int) -> None:
         """Tell the broker that a message is done with."""
-        ...
-
-    def requeue(self, tag: int) -> None:
-        """Give a message back."""
         ...
 
     def cancel(self) -> None:

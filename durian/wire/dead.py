@@ -5,16 +5,20 @@ The body stays as it was, byte for byte, so that a replay sends the same.
 
 import time
 import uuid
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
 from typing import Any
+
+import msgspec
 
 from durian.wire.broker import Incoming, Outgoing
 from durian.wire.topology import Topology
 
 MAX_DETAIL = 1000
+MAX_NUMBER = 1e11
+"""Later than any time, in seconds, that a letter can have died at."""
 ID_LENGTH = 12
-DELIVERY_LIMIT = "delivery-limit"
-"""The reason of a message that ended its process, again and again: the broker buried it."""
 
 
 @dataclass(frozen=True)
@@ -36,49 +40,96 @@ class Autopsy:
 
 def letter(topology: Topology, incoming: Incoming, autopsy: Autopsy) -> Outgoing:
     """Return the dead letter of `incoming`."""
-    headers: dict[str, Any] = {
-        "durian-reason": autopsy.reason,
-        "durian-detail": autopsy.detail[:MAX_DETAIL],
-        "durian-event": autopsy.event,
-        "durian-hook": autopsy.hook,
-        "durian-listener": autopsy.listener,
-        "durian-attempts": autopsy.attempts,
-        "durian-last-status": autopsy.last_status,
-        # Text, since an AMQP table has no floating point that every client reads alike.
-        "durian-first-attempt": repr(autopsy.first_attempt),
-        "durian-last-attempt": repr(autopsy.last_attempt),
-        "durian-source": incoming.queue,
-        "durian-died": repr(autopsy.died or time.time()),
+    said = {
+        "reason": autopsy.reason,
+        "detail": autopsy.detail,
+        "event": autopsy.event,
+        "hook": autopsy.hook,
+        "listener": autopsy.listener,
+        "attempts": autopsy.attempts,
+        "last-status": autopsy.last_status,
+        "first-attempt": autopsy.first_attempt,
+        "last-attempt": autopsy.last_attempt,
+        "source": incoming.queue,
+        "died": autopsy.died or time.time(),
     }
+    headers = {f"durian-{name}": _header(value) for name, value in said.items()}
     return Outgoing("", topology.dead, incoming.body, uuid.uuid4().hex[:ID_LENGTH], headers)
 
 
-def read_autopsy(headers: Any) -> Autopsy:
-    """Return what the headers of a dead letter say, also of one that the broker buried."""
-    if "durian-reason" not in headers:
-        return _buried_by_broker(headers)
-    return Autopsy(
-        reason=str(headers["durian-reason"]),
-        detail=str(headers.get("durian-detail", "")),
-        event=str(headers.get("durian-event", "")),
-        hook=str(headers.get("durian-hook", "")),
-        listener=int(headers.get("durian-listener", 0)),
-        attempts=int(headers.get("durian-attempts", 0)),
-        last_status=int(headers.get("durian-last-status", 0)),
-        first_attempt=float(headers.get("durian-first-attempt", 0)),
-        last_attempt=float(headers.get("durian-last-attempt", 0)),
-        source=str(headers.get("durian-source", "")),
-        died=float(headers.get("durian-died", 0)),
+def read_autopsy(headers: Mapping[str, Any], body: bytes) -> Autopsy:
+    """Return what a dead letter says of its death, also one that the broker buried.
+
+    What the headers leave out of event, hook and listener is looked for in the body.
+    """
+    autopsy = _written(headers) if "durian-reason" in headers else _buried_by_broker(headers)
+    subject = _subject(body)
+    return replace(
+        autopsy,
+        event=autopsy.event or subject.event or subject.id,
+        hook=autopsy.hook or subject.hook,
+        listener=autopsy.listener or subject.listener,
     )
 
 
-def _buried_by_broker(headers: Any) -> Autopsy:
-    deaths = headers.get("x-death") or [{}]
-    reason = str(deaths[0].get("reason", "unknown")).replace("_", "-")
-    when = deaths[0].get("time")
+def _header(value: object) -> str:
+    # Text, since AMQP's numbers have bounds and not every client reads its floating point; bounded,
+    # and without what UTF-8 cannot say, since a letter that cannot be written is a letter lost.
+    return str(value)[:MAX_DETAIL].encode("utf-8", "replace").decode()
+
+
+def _written(headers: Mapping[str, Any]) -> Autopsy:
+    def text(name: str) -> str:
+        return str(headers.get(f"durian-{name}", ""))
+
     return Autopsy(
-        reason=reason,
+        reason=text("reason"),
+        detail=text("detail"),
+        event=text("event"),
+        hook=text("hook"),
+        listener=int(_number(text("listener"))),
+        attempts=int(_number(text("attempts"))),
+        last_status=int(_number(text("last-status"))),
+        first_attempt=_number(text("first-attempt")),
+        last_attempt=_number(text("last-attempt")),
+        source=text("source"),
+        died=_number(text("died")),
+    )
+
+
+def _number(text: str) -> float:
+    # Whoever may publish on the broker may have put anything into the header.
+    try:
+        number = float(text)
+    except ValueError:
+        return 0.0
+    return number if 0 <= number < MAX_NUMBER else 0.0
+
+
+def _buried_by_broker(headers: Mapping[str, Any]) -> Autopsy:
+    try:
+        death = headers["x-death"][0]
+        reason, source, when = str(death["reason"]), str(death["queue"]), death["time"]
+    except (LookupError, TypeError):
+        return Autopsy(reason="unknown", detail="It was put here by somebody else than durian.")
+    return Autopsy(
+        reason=reason.replace("_", "-"),
         detail="The broker moved it here: it was given back too often by processes that ended.",
-        source=str(deaths[0].get("queue", "")),
-        died=when.timestamp() if hasattr(when, "timestamp") else 0.0,
+        source=source,
+        # py-amqp gives a time in UTC that does not say so.
+        died=when.replace(tzinfo=timezone.utc).timestamp() if isinstance(when, datetime) else 0.0,
     )
+
+
+class _Subject(msgspec.Struct):
+    id: str = ""
+    event: str = ""
+    hook: str = ""
+    listener: int = 0
+
+
+def _subject(body: bytes) -> _Subject:
+    try:
+        return msgspec.json.decode(body, type=_Subject)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return _Subject()

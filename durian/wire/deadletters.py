@@ -4,26 +4,30 @@ The walk consumes and closes: what a visitor leaves is not acked and goes back t
 bounded by the number of letters at its start, and holds none of them in memory.
 """
 
+import hashlib
+import math
 import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import partial
 from typing import Any
 
 import msgspec
 
 from durian.errors import MessageError, Unavailable
 from durian.wire.broker import Broker, Consumer, Incoming, Outgoing, Publisher
-from durian.wire.dead import Autopsy, read_autopsy
+from durian.wire.dead import ID_LENGTH, Autopsy, read_autopsy
 from durian.wire.messages import DeliveryMessage, decode, encode
-from durian.wire.publishing import MAX_UNCONFIRMED
+from durian.wire.publishing import MAX_UNCONFIRMED, wait_confirmed
 from durian.wire.topology import Topology
 from durian.wire.wakeup import wait_readable
 
 PREFETCH = 65_535
 IDLE_SECONDS = 5.0
 """How long nothing may arrive before the walk ends: others may have taken letters meanwhile."""
+CONFIRM_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,7 @@ class Walk:
         """`seconds` ends the walk early; None lets it see all letters."""
         self._broker = broker
         self._visitor = visitor
-        self._deadline = None if seconds is None else time.monotonic() + seconds
+        self._deadline = math.inf if seconds is None else time.monotonic() + seconds
         self._publisher: Publisher | None = None
         self._consumer: Consumer
         self.total = 0
@@ -73,6 +77,8 @@ class Walk:
         self._consumer = self._broker.consumer(dead, PREFETCH, self._visit, width)
         try:
             self._read_all(progress)
+            if self._publisher:
+                wait_confirmed(self._publisher, 0, CONFIRM_SECONDS)
         finally:
             if self._publisher:
                 self._publisher.close()
@@ -86,25 +92,23 @@ class Walk:
         return state.messages
 
     def _read_all(self, progress: Callable[[int, int], None]) -> None:
-        idle_since, before = time.monotonic(), -1
-        while self.seen < self.total or (self._publisher and self._publisher.pending):
-            now = time.monotonic()
-            if self._deadline is not None and now >= self._deadline:
-                return
-            if self.seen != before:
-                idle_since, before = now, self.seen
-                progress(self.seen, self.total)
-            elif now - idle_since > IDLE_SECONDS:
-                return
-            wait_readable([self._consumer, *([self._publisher] if self._publisher else [])], 0.2)
+        idle_since = time.monotonic()
+        while self.seen < self.total and time.monotonic() < self._deadline:
+            before = self.seen
+            sources = [self._publisher] if self._publisher else []
+            wait_readable([self._consumer, *sources], 0.2)
+            self._consumer.read()
             if self._publisher:
                 self._publisher.read()
-            self._consumer.read()
-        progress(self.seen, self.total)
+            if self.seen > before:
+                idle_since = time.monotonic()
+                progress(self.seen, self.total)
+            elif time.monotonic() - idle_since > IDLE_SECONDS:
+                return
 
     def _visit(self, incoming: Incoming) -> None:
-        if self.seen >= self.total:
-            return  # It died after the walk began; closing puts it back.
+        if self.seen >= self.total or time.monotonic() >= self._deadline:
+            return  # It died after the walk began, or comes too late; closing puts it back.
         self.seen += 1
         answer = self._visitor(_letter(incoming))
         if answer is Leave.DISCARDED:
@@ -115,10 +119,8 @@ class Walk:
     def _replace(self, incoming: Incoming, message: Outgoing) -> None:
         if self._publisher is None:
             self._publisher = self._broker.publisher()
-        while self._publisher.pending >= MAX_UNCONFIRMED:
-            wait_readable([self._publisher], 1.0)
-            self._publisher.read()
-        self._publisher.publish(message, lambda: self._consumer.ack(incoming.tag))
+        wait_confirmed(self._publisher, MAX_UNCONFIRMED - 1, CONFIRM_SECONDS)
+        self._publisher.publish(message, partial(self._consumer.ack, incoming.tag))
 
 
 def revived(topology: Topology, letter: Letter) -> Outgoing:
@@ -147,4 +149,6 @@ def revived(topology: Topology, letter: Letter) -> Outgoing:
 
 def _letter(incoming: Incoming) -> Letter:
     headers = dict(incoming.headers)
-    return Letter(incoming.message_id, incoming.body, read_autopsy(headers), headers)
+    # A message that somebody else put there may have no id; it is to be named all the same.
+    name = incoming.message_id or hashlib.sha256(incoming.body).hexdigest()[:ID_LENGTH]
+    return Letter(name, incoming.body, read_autopsy(headers, incoming.body), headers)

@@ -28,9 +28,7 @@ def delayed(
     return _at_rest(topology, waiting, seconds)
 
 
-def still_early(
-    topology: Topology, delivery: DeliveryMessage, now: float
-) -> Outgoing | None:
+def still_early(topology: Topology, delivery: DeliveryMessage, now: float) -> Outgoing | None:
     """Return the message to rest again if it is not yet time for `delivery`, else None."""
     remaining = delivery.not_before - now
     if remaining <= max(delivery.delay * TOLERANCE, LADDER[0] / 5):

@@ -26,7 +26,7 @@ class MemoryBroker:
         self._delayed: list[tuple[float, int, str, _Stored]] = []
         self._order = itertools.count()
         self._timer_wanted = threading.Condition(self._lock)
-        threading.Thread(target=self._release_when_due, name="durian-delays", daemon=True).start()
+        self._timer: threading.Thread | None = None
 
     def publisher(self) -> "MemoryPublisher":
         """Return a publisher."""
@@ -67,7 +67,7 @@ class MemoryBroker:
             else:
                 due = time.monotonic() + queue.ttl
                 heapq.heappush(self._delayed, (due, next(self._order), name, stored))
-                self._timer_wanted.notify()
+                self._wake_timer()
 
     def attach(self, consumer: "MemoryConsumer") -> None:
         """Let `consumer` know of what arrives."""
@@ -91,6 +91,14 @@ class MemoryBroker:
         with self._lock:
             messages = self._queues[queue].messages
             return messages.popleft() if messages else None
+
+    def _wake_timer(self) -> None:
+        self._timer_wanted.notify()
+        if self._timer is None:
+            self._timer = threading.Thread(
+                target=self._release_when_due, name="durian-delays", daemon=True
+            )
+            self._timer.start()
 
     def _release_when_due(self) -> None:
         with self._lock:
@@ -161,8 +169,7 @@ class MemoryPublisher:
         return len(self._confirmed)
 
     def close(self) -> None:
-        """Close."""
-        self._wakeup.close()
+        """Do nothing: what was published is in its queue."""
 
 
 class MemoryConsumer:
@@ -211,11 +218,6 @@ class MemoryConsumer:
         del self._unacked[tag]
         self.arrived.set()
 
-    def requeue(self, tag: int) -> None:
-        """Give a message back."""
-        self._broker.detach(self, [self._unacked.pop(tag)])
-        self._broker.attach(self)
-
     def cancel(self) -> None:
         """Take no more messages."""
         self._cancelled = True
@@ -224,4 +226,3 @@ class MemoryConsumer:
         """Give back all that was not acked."""
         self._broker.detach(self, list(self._unacked.values()))
         self._unacked.clear()
-        self.arrived.close()

@@ -63,7 +63,6 @@ Message = TypeVar("Message", EventMessage, DeliveryMessage)
 
 _encoder = msgspec.json.Encoder()
 _version_decoder = msgspec.json.Decoder(_Versioned)
-_decoders = {kind: msgspec.json.Decoder(kind) for kind in (EventMessage, DeliveryMessage)}
 
 
 def encode(message: EventMessage | DeliveryMessage) -> bytes:
@@ -86,7 +85,6 @@ def decode(kind: type[Message], body: bytes) -> Message:
                 f"is of version {major}; this process reads version {MAJOR}. "
                 "Upgrade it, then replay the message."
             )
-        message: Message = _decoders[kind].decode(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, ValueError) as error:
+        return msgspec.json.decode(body, type=kind)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise MessageError(f"is no {kind.__name__} in JSON: {error}") from error
-    return message

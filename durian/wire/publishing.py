@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 
 from durian.errors import Unavailable
 from durian.wire.broker import Outgoing, Publisher
@@ -23,17 +24,21 @@ def publish_all(
     seconds; what was not confirmed is then of unknown fate.
     """
     for message in messages:
-        while publisher.pending >= MAX_UNCONFIRMED:
-            _wait(publisher, timeout)
-        publisher.publish(message, lambda message=message: confirmed(message))  # type: ignore[misc]
-    while publisher.pending:
-        _wait(publisher, timeout)
+        wait_confirmed(publisher, MAX_UNCONFIRMED - 1, timeout)
+        publisher.publish(message, partial(confirmed, message))
+    wait_confirmed(publisher, 0, timeout)
 
 
-def _wait(publisher: Publisher, timeout: float) -> None:
-    pending, deadline = publisher.pending, time.monotonic() + timeout
-    while publisher.pending == pending:
-        if time.monotonic() >= deadline:
-            raise Unavailable(f"The broker confirmed nothing for {timeout:g} s.")
-        wait_readable([publisher], 1.0)
+def wait_confirmed(publisher: Publisher, pending: int, timeout: float) -> None:
+    """Return when no more than `pending` messages wait for their confirm.
+
+    Raises Unavailable as `publish_all` does.
+    """
+    before, deadline = publisher.pending, time.monotonic() + timeout
+    while publisher.pending > pending:
+        wait_readable([publisher], min(timeout, 1.0))
         publisher.read()
+        if publisher.pending < before:
+            before, deadline = publisher.pending, time.monotonic() + timeout
+        elif time.monotonic() >= deadline:
+            raise Unavailable(f"The broker confirmed nothing for {timeout:g} s.")

@@ -8,10 +8,16 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
-from durian.errors import MessageError, TopologyError, Unavailable, UnknownVersion
+from durian.errors import (
+    MessageError,
+    MessageRefused,
+    TopologyError,
+    Unavailable,
+    UnknownVersion,
+)
 from durian.wire.backoff import Backoff
 from durian.wire.broker import Broker, Consumer, Incoming, Outgoing
 from durian.wire.dead import Autopsy, letter
@@ -150,8 +156,14 @@ class Pump:
             self._lose_consumer(error)
 
     def _on_message(self, incoming: Incoming) -> None:
+        if self._give_up_at is not None:
+            return  # It was on its way when `stop` was called; closing gives it back.
         self._in_flight += 1
-        self._handle(_Job(incoming, self._connection))
+        job = _Job(incoming, self._connection)
+        if self._held:
+            self._held.append(job)
+        else:
+            self._handle(job)
 
     def _handle(self, job: _Job) -> None:
         try:
@@ -162,41 +174,47 @@ class Pump:
                 logger.warning("Messages of %s wait %.1f s: %s", self._queue, wait, error)
             self._held.append(job)
         except Exception as error:
-            self._on_answer(job, Outcome(publish=[self._failed(job.incoming, error)]))
+            self._on_answer(job, Outcome(publish=[self._instead(job.incoming, error)]))
 
     def _call_held(self) -> None:
         if not self._held or not self._held_backoff.due:
             return
         held, self._held = self._held, deque()
-        for job in held:
-            if self._held:
-                # It is still away: do not try each of thousands.
-                self._held.append(job)
-            else:
-                self._handle(job)
+        # While something is away, each of thousands need not be tried.
+        while held and not self._held:
+            self._handle(held.popleft())
+        # Who failed goes to the end of the line, in case that it alone is at fault.
+        self._held.extendleft(reversed(held))
         if not self._held:
             self._held_backoff.succeeded()
 
-    def _failed(self, incoming: Incoming, error: Exception) -> Outgoing:
-        parked = int(incoming.headers.get(PARKED, 0))
-        if isinstance(error, UnknownVersion) and parked < MAX_PARKED:
-            headers = {**incoming.headers, PARKED: parked + 1}
-            return Outgoing("", self._parking, incoming.body, headers=headers)
+    def _instead(self, incoming: Incoming, error: Exception) -> Outgoing:
+        """Return what to publish for a message that could not be handled."""
+        if isinstance(error, UnknownVersion):
+            parked = _times_parked(incoming)
+            if parked < MAX_PARKED:
+                headers = {**incoming.headers, PARKED: parked + 1}
+                return Outgoing("", self._parking, incoming.body, incoming.message_id, headers)
         if isinstance(error, MessageError):
-            autopsy = Autopsy(reason=error.reason, detail=f"The message {error}")
-        else:
-            logger.error("A handler of %s failed.", self._queue, exc_info=error)
-            autopsy = Autopsy(reason="handler-error", detail=f"{type(error).__name__}: {error}")
-        return letter(self._broker.topology, incoming, replace(autopsy, source=self._queue))
+            return self._letter(incoming, error.reason, f"The message {error}")
+        logger.error("A handler of %s failed.", self._queue, exc_info=error)
+        return self._letter(incoming, "handler-error", f"{type(error).__name__}: {error}")
+
+    def _letter(self, incoming: Incoming, reason: str, detail: str) -> Outgoing:
+        return letter(self._broker.topology, incoming, Autopsy(reason=reason, detail=detail))
 
     def _on_answer(self, job: _Job, outcome: Outcome) -> None:
         self._later(partial(self._publish, job, outcome))
 
     def _publish(self, job: _Job, outcome: Outcome) -> None:
+        if job.outcome is not None:
+            return  # The handler answered, and then raised.
         job.outcome = outcome
         job.unconfirmed = len(outcome.publish)
         for message in outcome.publish:
-            self._sender.send(message, partial(self._on_confirm, job))
+            self._sender.send(
+                message, partial(self._on_confirm, job), partial(self._on_refusal, job)
+            )
         if not outcome.publish:
             self._record(job)
 
@@ -204,6 +222,15 @@ class Pump:
         job.unconfirmed -= 1
         if not job.unconfirmed:
             self._record(job)
+
+    def _on_refusal(self, job: _Job, error: MessageRefused) -> None:
+        """Publish a dead letter in the place of what the broker refuses."""
+        instead = self._letter(job.incoming, "message-refused", str(error))
+        self._sender.send(instead, partial(self._on_confirm, job), partial(self._forget, job))
+
+    def _forget(self, job: _Job, error: MessageRefused) -> None:
+        self._in_flight -= 1
+        logger.error("A message of %s stays there, its letter is refused: %s", self._queue, error)
 
     def _record(self, job: _Job) -> None:
         if job.outcome and job.outcome.record:
@@ -223,3 +250,9 @@ class Pump:
     def _later(self, step: Callable[[], None]) -> None:
         self._steps.append(step)
         self._wakeup.set()
+
+
+def _times_parked(incoming: Incoming) -> int:
+    # Whoever may publish on the broker may have put anything into the header.
+    times = incoming.headers.get(PARKED, 0)
+    return times if isinstance(times, int) else MAX_PARKED

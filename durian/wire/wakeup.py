@@ -1,13 +1,15 @@
-"""A file descriptor that one thread sets and another one, in `select`, wakes up for."""
+"""A file descriptor that one thread sets and another one, in `poll`, wakes up for."""
 
 import os
-import selectors
-from collections.abc import Sequence
+import select
+import weakref
+from collections.abc import Iterable
+from contextlib import suppress
 from typing import Protocol
 
 
 class HasFileno(Protocol):
-    """Whatever `select` can wait for."""
+    """Whatever `poll` can wait for."""
 
     def fileno(self) -> int:
         """Return the file descriptor."""
@@ -15,12 +17,17 @@ class HasFileno(Protocol):
 
 
 class Wakeup:
-    """Set from any thread (or a signal handler); readable until cleared."""
+    """Set from any thread (or a signal handler); readable until cleared.
+
+    Its descriptors live as long as it does: a thread that comes late to `set` must not write into
+    a file that was given the same number since.
+    """
 
     def __init__(self) -> None:
         self._read, self._write = os.pipe()
         os.set_blocking(self._read, False)
         os.set_blocking(self._write, False)
+        weakref.finalize(self, _close, self._read, self._write).atexit = False
 
     def fileno(self) -> int:
         """Return the descriptor to wait for."""
@@ -28,28 +35,25 @@ class Wakeup:
 
     def set(self) -> None:
         """Wake up whoever waits, now or at their next waiting."""
-        try:
+        # Unless the pipe is full of wake-ups already.
+        with suppress(BlockingIOError):
             os.write(self._write, b"!")
-        except BlockingIOError:
-            pass  # The pipe is full of wake-ups already.
 
     def clear(self) -> None:
         """Forget what was set."""
-        try:
+        with suppress(BlockingIOError):
             while os.read(self._read, 4096):
                 pass
-        except BlockingIOError:
-            pass
-
-    def close(self) -> None:
-        """Give the descriptors back."""
-        os.close(self._read)
-        os.close(self._write)
 
 
-def wait_readable(sources: Sequence[HasFileno], timeout: float) -> None:
+def wait_readable(sources: Iterable[HasFileno], timeout: float) -> None:
     """Return when one of `sources` can be read, or after `timeout` seconds."""
-    with selectors.DefaultSelector() as selector:
-        for source in sources:
-            selector.register(source.fileno(), selectors.EVENT_READ)
-        selector.select(max(timeout, 0.0))
+    poll = select.poll()
+    for source in sources:
+        poll.register(source.fileno(), select.POLLIN)
+    poll.poll(max(timeout, 0.0) * 1000)
+
+
+def _close(*descriptors: int) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)

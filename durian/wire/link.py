@@ -1,0 +1,125 @@
+"""One connection to RabbitMQ with one channel, in the hands of one thread."""
+
+import logging
+import select
+import socket
+import ssl
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import amqp
+from amqp.exceptions import AMQPError, NotFound
+from amqp.spec import Connection as method
+from kombu import Connection
+
+from durian.errors import TopologyError, Unavailable
+
+logger = logging.getLogger("durian.wire")
+
+CONNECT_SECONDS = 5.0
+IO_SECONDS = 10.0
+"""How long a write, or the rest of a frame, may take before the connection counts as lost."""
+CLOSE_SECONDS = 2.0
+READ_SECONDS = 0.1
+"""How long one `read` may go on while more and more arrives: its caller has other things to do."""
+HEARTBEAT_SECONDS = 15
+DECLARE = "Run `manage.py durian topology` to declare what is missing."
+
+
+class Link:
+    """A connection to the first of the nodes at `urls` that answers. Raises Unavailable."""
+
+    def __init__(self, urls: Sequence[str]) -> None:
+        self.blocked = False
+        self._amqp = self._connect_to_any(urls)
+        # Asked for again after a loss, py-amqp would connect anew.
+        self._socket: socket.socket = self._amqp.sock
+        self._socket.settimeout(IO_SECONDS)
+        self._poll = select.poll()
+        self._poll.register(self._socket, select.POLLIN)
+        self._next_tick = 0.0
+        with as_unavailable():
+            self.channel: amqp.Channel = self._amqp.channel()
+        self.channel.auto_decode = False
+
+    def fileno(self) -> int:
+        """Return the socket."""
+        return self._socket.fileno()
+
+    def read(self) -> None:
+        """Let py-amqp call back for what has arrived. Raises what py-amqp and sockets raise."""
+        until = time.monotonic() + READ_SECONDS
+        while self._buffered() or (time.monotonic() < until and self._poll.poll(0)):
+            self._amqp.blocking_read()
+        if time.monotonic() >= self._next_tick:
+            self._amqp.heartbeat_tick()
+            self._next_tick = time.monotonic() + 1.0
+
+    def close(self) -> None:
+        """Close, and see that the broker has heard everything that was written, if it is there."""
+        try:
+            # Not py-amqp's own: it would go on calling back for each message that is on its way.
+            self._socket.settimeout(CLOSE_SECONDS)
+            self._amqp.send_method(method.Close, "BsBB", (200, "", 0, 0))
+            until = time.monotonic() + CLOSE_SECONDS
+            while self._socket.recv(1 << 20) and time.monotonic() < until:
+                pass
+        except (OSError, AMQPError):
+            pass  # It was lost before it could be closed: the broker knows already.
+        finally:
+            self._amqp.collect()
+
+    def _buffered(self) -> bool:
+        # What TLS has decrypted already does not show at the socket.
+        return isinstance(self._socket, ssl.SSLSocket) and self._socket.pending() > 0
+
+    def _connect_to_any(self, urls: Sequence[str]) -> amqp.Connection:
+        *others, last = urls
+        for url in others:
+            try:
+                return self._connect(url)
+            except Unavailable as error:
+                logger.info("Trying the next broker: %s", error)
+        return self._connect(last)
+
+    def _connect(self, url: str) -> amqp.Connection:
+        connection = Connection(
+            url,
+            connect_timeout=CONNECT_SECONDS,
+            heartbeat=HEARTBEAT_SECONDS,
+            transport_options={
+                "on_blocked": self._on_blocked,
+                "on_unblocked": self._on_unblocked,
+                # py-amqp's own default is a second: back-pressure would cut the connection.
+                "socket_settings": {socket.TCP_USER_TIMEOUT: 60_000},
+                "client_properties": {"product": "durian"},
+            },
+        )
+        if connection.ssl:
+            # Else py-amqp takes the certificate of any host; None stands for the one connected to.
+            connection.ssl = {"server_hostname": None}
+        try:
+            return connection.transport.establish_connection()
+        except (AMQPError, OSError) as error:
+            address = connection.as_uri()
+            raise Unavailable(
+                f"The broker at {address} is away: {type(error).__name__}: {error}"
+            ) from error
+
+    def _on_blocked(self, reason: str) -> None:
+        self.blocked = True
+
+    def _on_unblocked(self) -> None:
+        self.blocked = False
+
+
+@contextmanager
+def as_unavailable() -> Iterator[None]:
+    """Turn what py-amqp and sockets raise into Unavailable, TopologyError for what is missing."""
+    try:
+        yield
+    except NotFound as error:
+        raise TopologyError(f"{error.reply_text}. {DECLARE}") from error
+    except (AMQPError, OSError) as error:
+        raise Unavailable(f"{type(error).__name__}: {error}") from error
