@@ -81,6 +81,10 @@ class ServerProcess:
         self._popen.wait()
         wait_until(lambda: all(map(_gone, family)), 10, f"{self.command[0]} is gone")
 
+    def send(self, number: signal.Signals) -> None:
+        """Send the process a signal."""
+        os.kill(self.pid, number)
+
     def end(self, number: signal.Signals, timeout: float = 10) -> None:
         """Ask the process to end by a signal; kill it after `timeout` seconds."""
         if self._popen is not None and self.running:
