@@ -1,0 +1,1 @@
+"""The pages: listeners of a user's own, their filters and their deliveries."""

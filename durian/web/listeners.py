@@ -1,0 +1,154 @@
+"""The pages of a user's listeners: all of them, one of them, and what can be done with it."""
+
+from datetime import datetime, timezone
+from typing import Any
+from uuid import UUID
+
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import OuterRef, QuerySet, Subquery
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils.timezone import localtime
+from django.utils.translation import gettext as _
+
+from durian.conf import config
+from durian.models import Attempt, Listener
+from durian.registry import hooks
+from durian.web import deliveries, secrets
+from durian.web.page import Page, visible_to
+from durian.web.paging import Slice, cursor
+
+PAGE = 50
+DISABLED_BY_STAFF = "Disabled by the staff of this site."
+"""The reason that keeps a subscriber from resuming a listener."""
+
+
+class ListListeners(Page):
+    """The user's listeners, the newest first, each with its last attempt; for staff, all."""
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        """Show them."""
+        listeners = with_last_attempt(visible_to(request.user)).select_related("user")
+        before = cursor(request)
+        if before is not None:
+            listeners = listeners.filter(pk__lt=before)
+        shown = Slice(listeners.order_by("-pk"), PAGE)
+        return render(request, "durian/list.html", {"shown": shown, "older": before is not None})
+
+
+class ShowListener(Page):
+    """A listener and its recent deliveries."""
+
+    def get(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Show them."""
+        listener, before = self.listener(pk), cursor(request)
+        context = {
+            "listener": listener,
+            "hook": hooks.get(listener.hook),
+            "recent": deliveries.recent(listener, before),
+            "older": before is not None,
+            "may_resume": may_resume(listener, request.user),
+        }
+        return render(request, "durian/show.html", context)
+
+
+class ShowDelivery(Page):
+    """All attempts of one delivery, with the answers in full."""
+
+    def get(self, request: HttpRequest, pk: int, delivery: UUID) -> HttpResponse:
+        """Show them."""
+        listener = self.listener(pk)
+        context = {"listener": listener, "runs": deliveries.one(listener, delivery)}
+        return render(request, "durian/delivery.html", context)
+
+
+class PauseListener(Page):
+    """Let a listener receive nothing for a while."""
+
+    def post(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Pause it."""
+        listener = self.listener(pk)
+        if listener.state == Listener.State.ACTIVE:
+            listener.set_state(Listener.State.PAUSED)
+            messages.success(request, _("Paused: nothing is sent."), fail_silently=True)
+        return self.redirect("show", pk)
+
+
+class ResumeListener(Page):
+    """Let a paused or disabled listener receive events again."""
+
+    def post(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Resume it, and say how to get what it missed."""
+        listener = self.listener(pk)
+        if not may_resume(listener, request.user):
+            raise PermissionDenied(DISABLED_BY_STAFF)
+        if listener.state != Listener.State.ACTIVE:
+            missed_since = listener.state_since
+            listener.set_state(Listener.State.ACTIVE)
+            messages.success(request, _resumed(pk, missed_since), fail_silently=True)
+        return self.redirect("show", pk)
+
+
+class DeleteListener(Page):
+    """Delete a listener."""
+
+    def get(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Ask whether it is meant."""
+        return render(request, "durian/delete.html", {"listener": self.listener(pk)})
+
+    def post(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Delete it."""
+        self.listener(pk).delete()
+        messages.success(request, _("Deleted."), fail_silently=True)
+        return self.redirect("list")
+
+
+class RotateSecret(Page):
+    """Replace a listener's secret."""
+
+    def get(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Ask whether it is meant."""
+        context = {"listener": self.listener(pk), "hours": config().secret_overlap_hours}
+        return render(request, "durian/rotate.html", context)
+
+    def post(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Make a new one and show it."""
+        listener = self.listener(pk)
+        listener.rotate_secret()
+        secrets.show_once(request, listener)
+        return self.redirect("secret", pk)
+
+
+class ShowSecret(Page):
+    """The secret that was just made; the second time it is not shown."""
+
+    def get(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Show it once."""
+        listener = self.listener(pk)
+        secret = secrets.take(request, listener)
+        return render(request, "durian/secret.html", {"listener": listener, "secret": secret})
+
+
+def may_resume(listener: Listener, user: Any) -> bool:
+    """Say whether `user` may resume `listener`: only staff what staff disabled."""
+    return user.is_staff or listener.state_reason != DISABLED_BY_STAFF
+
+
+def with_last_attempt(listeners: QuerySet[Listener]) -> QuerySet[Listener]:
+    """Return `listeners`, each with `last_outcome`, `last_status` and `last_at`, None if none."""
+    last = Attempt.objects.filter(listener_id=OuterRef("pk")).order_by("-started_at")
+    return listeners.annotate(
+        last_outcome=Subquery(last.values("outcome")[:1]),
+        last_status=Subquery(last.values("status")[:1]),
+        last_at=Subquery(last.values("started_at")[:1]),
+    )
+
+
+def _resumed(pk: int, since: datetime) -> str:
+    text = _(
+        "Resumed. What happened since %(local)s was not sent; whoever runs this site can send it "
+        "now: manage.py durian replay --listener %(pk)d --since %(since)s"
+    )
+    moment = since.astimezone(timezone.utc).isoformat(timespec="seconds")
+    return text % {"local": localtime(since).strftime("%Y-%m-%d %H:%M"), "pk": pk, "since": moment}
