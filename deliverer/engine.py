@@ -1,4 +1,4 @@
-"""Thousands of exchanges at once, in one thread: libcurl's multi interface on an epoll."""
+"""Thousands of exchanges at once, in one thread: libcurl's multi interface over a selector."""
 
 import logging
 import selectors
@@ -6,20 +6,45 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from typing import NamedTuple
 
 import pycurl
 from requests import PreparedRequest
 
 from deliverer.http import Exchange, Result, Settings
-from durian.errors import ConnectionFailed
+from durian.errors import ConnectionFailed, DeliveryError, Unavailable
 from durian.wire.wakeup import Wakeup
 
 logger = logging.getLogger("durian.deliverer")
 
-MAX_IDLE_SECONDS = 1.0
+MAX_CONNECTIONS = 1024
+"""Connections that are kept open for later exchanges; those longest unused are closed first."""
 
 OnResult = Callable[[Result, float], None]
 """Called in the engine's thread with the answer or the error, and the seconds that it took."""
+
+_INTERESTS = {
+    pycurl.POLL_IN: selectors.EVENT_READ,
+    pycurl.POLL_OUT: selectors.EVENT_WRITE,
+    pycurl.POLL_INOUT: selectors.EVENT_READ | selectors.EVENT_WRITE,
+}
+_READY = {
+    selectors.EVENT_READ: pycurl.CSELECT_IN,
+    selectors.EVENT_WRITE: pycurl.CSELECT_OUT,
+    selectors.EVENT_READ | selectors.EVENT_WRITE: pycurl.CSELECT_IN | pycurl.CSELECT_OUT,
+}
+
+
+class _Job(NamedTuple):
+    request: PreparedRequest
+    timeout: float
+    on_result: OnResult
+
+
+class _UnderWay(NamedTuple):
+    exchange: Exchange
+    on_result: OnResult
+    began: float
 
 
 class Engine:
@@ -28,16 +53,19 @@ class Engine:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._multi = pycurl.CurlMulti()
+        self._multi.setopt(pycurl.M_MAXCONNECTS, MAX_CONNECTIONS)
         self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._on_socket)
         self._multi.setopt(pycurl.M_TIMERFUNCTION, self._on_timer)
-        self._selector = selectors.DefaultSelector()
         self._wakeup = Wakeup()
-        self._selector.register(self._wakeup.fileno(), selectors.EVENT_READ)
-        self._submitted: deque[tuple[PreparedRequest, float, OnResult]] = deque()
-        self._under_way: dict[pycurl.Curl, _Transfer] = {}
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._wakeup, selectors.EVENT_READ)
+        self._submitted: deque[_Job] = deque()
+        self._under_way: dict[pycurl.Curl, _UnderWay] = {}
         self._free: list[pycurl.Curl] = []
         self._timer: float | None = None
         self._stopping = False
+        self._closed = False
+        self._closing = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="durian-engine", daemon=True)
 
     def start(self) -> None:
@@ -51,42 +79,52 @@ class Engine:
         self._thread.join()
 
     def submit(self, request: PreparedRequest, timeout: float, on_result: OnResult) -> None:
-        """Make the exchange of `request` within `timeout` seconds. From any thread; no waiting."""
-        self._submitted.append((request, timeout, on_result))
-        self._wakeup.set()
+        """Make the exchange of `request` within `timeout` seconds. From any thread; no waiting.
+
+        Raises Unavailable when the engine has stopped.
+        """
+        with self._closing:
+            if self._closed:
+                raise Unavailable("No POST can be made: the engine of this process has stopped.")
+            self._submitted.append(_Job(request, timeout, on_result))
+            # Behind another one, it is seen without a second wake-up.
+            if len(self._submitted) == 1:
+                self._wakeup.set()
 
     def _run(self) -> None:
-        while not self._stopping:
-            for key, events in self._selector.select(self._patience()):
-                if key.fd == self._wakeup.fileno():
-                    self._wakeup.clear()
-                else:
-                    self._multi.socket_action(key.fd, _curl_events(events))
-            if self._timer is not None and self._timer <= time.monotonic():
-                self._timer = None
-                self._multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
-            self._collect()
-            while self._submitted:
-                self._begin(*self._submitted.popleft())
-        for handle in list(self._under_way):
-            self._end(handle, pycurl.E_ABORTED_BY_CALLBACK, "The deliverer was stopped.")
-        self._multi.close()
+        try:
+            while not self._stopping:
+                self._turn()
+        except Exception:
+            logger.critical("The engine failed; no POST can be made any more.", exc_info=True)
+        finally:
+            self._close()
 
-    def _patience(self) -> float:
-        if self._submitted:
-            return 0.0
-        if self._timer is None:
-            return MAX_IDLE_SECONDS
-        return min(max(self._timer - time.monotonic(), 0.0), MAX_IDLE_SECONDS)
+    def _turn(self) -> None:
+        for key, events in self._selector.select(self._patience()):
+            if key.fileobj is self._wakeup:
+                self._wakeup.clear()
+            else:
+                self._multi.socket_action(key.fd, _READY[events])
+        if self._timer is not None and self._timer <= time.monotonic():
+            self._timer = None
+            self._multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
+        self._collect()
+        while self._submitted:
+            self._begin(self._submitted.popleft())
 
-    def _begin(self, request: PreparedRequest, timeout: float, on_result: OnResult) -> None:
+    def _patience(self) -> float | None:
+        return None if self._timer is None else max(self._timer - time.monotonic(), 0.0)
+
+    def _begin(self, job: _Job) -> None:
         handle = self._free.pop() if self._free else pycurl.Curl()
         try:
-            exchange = Exchange(handle, request, timeout, self._settings)
-        except (pycurl.error, UnicodeError, ValueError, TypeError) as error:
-            self._call(on_result, ConnectionFailed(f"The request cannot be made: {error}"), 0.0)
+            exchange = Exchange(handle, job.request, job.timeout, self._settings)
+        except DeliveryError as error:
+            self._give_back(handle)
+            _call(job.on_result, error, 0.0)
             return
-        self._under_way[handle] = _Transfer(exchange, on_result, time.monotonic())
+        self._under_way[handle] = _UnderWay(exchange, job.on_result, time.monotonic())
         self._multi.add_handle(handle)
 
     def _collect(self) -> None:
@@ -94,57 +132,54 @@ class Engine:
         while left:
             left, succeeded, failed = self._multi.info_read()
             for handle in succeeded:
-                self._end(handle, 0, "")
+                self._end(handle)
             for handle, code, message in failed:
                 self._end(handle, code, message)
 
-    def _end(self, handle: pycurl.Curl, code: int, message: str) -> None:
-        transfer = self._under_way.pop(handle)
+    def _end(self, handle: pycurl.Curl, code: int = 0, message: str = "") -> None:
+        exchange, on_result, began = self._under_way.pop(handle)
+        result = exchange.result(code, message)
         self._multi.remove_handle(handle)
-        result = transfer.exchange.result(code, message)
+        self._give_back(handle)
+        _call(on_result, result, time.monotonic() - began)
+
+    def _give_back(self, handle: pycurl.Curl) -> None:
+        # Nothing of one exchange may be left in the next one.
         handle.reset()
         self._free.append(handle)
-        self._call(transfer.on_result, result, time.monotonic() - transfer.began)
 
-    def _call(self, on_result: OnResult, result: Result, seconds: float) -> None:
-        try:
-            on_result(result, seconds)
-        except Exception:
-            # Its message stays unacked and comes again; the other exchanges must not end for it.
-            logger.exception("The result of an exchange could not be handled.")
+    def _close(self) -> None:
+        with self._closing:
+            self._closed = True
+        stopped = ConnectionFailed("The deliverer was stopped before the answer came.")
+        for handle, (_, on_result, began) in self._under_way.items():
+            self._multi.remove_handle(handle)
+            handle.close()
+            _call(on_result, stopped, time.monotonic() - began)
+        for job in self._submitted:
+            _call(job.on_result, stopped, 0.0)
+        for handle in self._free:
+            handle.close()
+        self._multi.close()
+        self._selector.close()
 
     def _on_socket(self, event: int, fd: int, multi: object, data: object) -> None:
-        if fd in self._selector.get_map():
-            self._selector.unregister(fd)
-        if event != pycurl.POLL_REMOVE:
-            self._selector.register(fd, _selector_events(event))
+        try:
+            if fd in self._selector.get_map():
+                self._selector.unregister(fd)
+            if event != pycurl.POLL_REMOVE:
+                self._selector.register(fd, _INTERESTS[event])
+        except Exception:
+            # libcurl would end every exchange; so, this one alone ends, at its deadline.
+            logger.exception("A connection cannot be watched.")
 
     def _on_timer(self, milliseconds: int) -> None:
         self._timer = None if milliseconds < 0 else time.monotonic() + milliseconds / 1000
 
 
-class _Transfer:
-    __slots__ = ("began", "exchange", "on_result")
-
-    def __init__(self, exchange: Exchange, on_result: OnResult, began: float) -> None:
-        self.exchange = exchange
-        self.on_result = on_result
-        self.began = began
-
-
-def _curl_events(events: int) -> int:
-    flags = 0
-    if events & selectors.EVENT_READ:
-        flags |= pycurl.CSELECT_IN
-    if events & selectors.EVENT_WRITE:
-        flags |= pycurl.CSELECT_OUT
-    return flags
-
-
-def _selector_events(event: int) -> int:
-    events = 0
-    if event in (pycurl.POLL_IN, pycurl.POLL_INOUT):
-        events |= selectors.EVENT_READ
-    if event in (pycurl.POLL_OUT, pycurl.POLL_INOUT):
-        events |= selectors.EVENT_WRITE
-    return events
+def _call(on_result: OnResult, result: Result, seconds: float) -> None:
+    try:
+        on_result(result, seconds)
+    except Exception:
+        # Its message stays unacked and comes again; the other exchanges must not end for it.
+        logger.exception("The result of an exchange could not be handled.")

@@ -1,13 +1,16 @@
 """HTTP by libcurl, in the words of requests: a PreparedRequest in, a Response out.
 
-One deadline covers connecting, TLS, sending and receiving. Redirects are not followed, TLS is
-verified, every address is shown to the guard when its socket is opened, nothing of the environment
-(proxies, .netrc) is used, and at most MAX_ANSWER bytes of an answer are kept.
+One deadline covers resolving, connecting, TLS, sending and receiving. Redirects are not followed,
+TLS is verified, the guard sees every URL and every address before a socket to it is opened, nothing
+of the environment (proxies, .netrc) is used, no cookie is kept, and of an answer at most MAX_ANSWER
+bytes and MAX_HEADERS bytes of headers.
 """
 
 import io
+import logging
 import socket
 from dataclasses import dataclass, field
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Any
 
@@ -17,23 +20,38 @@ from requests import PreparedRequest, Response
 from requests.structures import CaseInsensitiveDict
 
 from durian.errors import (
-    AddressRefused,
     ConnectionFailed,
     DeadlineExceeded,
     DeliveryError,
     InvalidAnswer,
-    InvalidURL,
     TLSFailed,
 )
 from durian.guard import Guard
 
+logger = logging.getLogger("durian.deliverer")
+
 MAX_ANSWER = 16 * 1024
+"""Bytes that are kept of an answer's body; the rest is not read."""
 
-_TLS_CODES = frozenset({35, 51, 53, 54, 58, 59, 60, 64, 66, 77, 80, 82, 83, 90, 91, 98})
-_NOT_HTTP_CODES = frozenset({1, 8, 16, 61, 92, 100})
-_URL_CODES = frozenset({3})
-_SOCKET_OPTIONS = ((socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),)
+MAX_HEADERS = 16 * 1024
+"""Bytes that are kept of an answer's headers; libcurl itself gives up after 300 kB."""
 
+# pycurl has no names for these two codes of libcurl.
+_HTTP2_STREAM, _TOO_LARGE = 92, 100
+
+_KINDS: dict[int, type[DeliveryError]] = {
+    pycurl.E_OPERATION_TIMEDOUT: DeadlineExceeded,
+    pycurl.E_SSL_CONNECT_ERROR: TLSFailed,
+    pycurl.E_PEER_FAILED_VERIFICATION: TLSFailed,
+    pycurl.E_SSL_CACERT_BADFILE: TLSFailed,
+    pycurl.E_SSL_CIPHER: TLSFailed,
+    pycurl.E_UNSUPPORTED_PROTOCOL: InvalidAnswer,  # an answer without a status line
+    pycurl.E_FTP_WEIRD_SERVER_REPLY: InvalidAnswer,  # HTTP's too, in spite of its name
+    pycurl.E_BAD_CONTENT_ENCODING: InvalidAnswer,
+    pycurl.E_HTTP2: InvalidAnswer,
+    _HTTP2_STREAM: InvalidAnswer,
+    _TOO_LARGE: InvalidAnswer,
+}
 
 Result = Response | DeliveryError
 """How an exchange ends: with an answer, whatever its status, or with the reason for none."""
@@ -41,7 +59,11 @@ Result = Response | DeliveryError
 
 @dataclass(frozen=True)
 class Settings:
-    """What holds for all exchanges: who may be called, through which proxy, trusted by whom."""
+    """What holds for all exchanges: who may be called, through which proxy, trusted by whom.
+
+    `proxy` is the URL of a forward proxy, empty for none; behind one the addresses are the proxy's
+    to refuse. `ca_bundle` is the path of a file of certificates.
+    """
 
     guard: Guard
     proxy: str = ""
@@ -49,7 +71,11 @@ class Settings:
 
 
 class Exchange:
-    """One request and its answer, on one of libcurl's handles."""
+    """One request and its answer, on a handle of libcurl that is new or has been reset.
+
+    Raises AddressRefused or InvalidURL for a URL that is not called, ConnectionFailed for a request
+    that cannot be written as HTTP.
+    """
 
     def __init__(
         self, handle: pycurl.Curl, request: PreparedRequest, timeout: float, settings: Settings
@@ -58,67 +84,87 @@ class Exchange:
         self._request = request
         self._timeout = timeout
         self._guard = settings.guard
-        self._refused: DeliveryError | None = None
-        self._answer = io.BytesIO()
+        self._failure: DeliveryError | None = None
+        self._answer = b""
         self._headers: list[bytes] = []
-        self._configure(settings)
+        self._headers_size = 0
+        url, self._host = _checked(settings.guard, request.url or "")
+        try:
+            self._configure(url, settings)
+            self._configure_request()
+        except (pycurl.error, UnicodeError) as error:
+            raise ConnectionFailed(f"The request cannot be made: {error}") from error
 
-    def result(self, code: int, message: str) -> Response | DeliveryError:
+    def result(self, code: int = 0, message: str = "") -> Result:
         """Return the answer, or why there is none; `code` and `message` are libcurl's."""
-        cut = code == pycurl.E_WRITE_ERROR and self._answer.tell() >= MAX_ANSWER
-        if code and not cut:
-            return self._error(code, message)
-        return self._response()
+        cut = code == pycurl.E_WRITE_ERROR and len(self._answer) == MAX_ANSWER
+        return self._error(code, message) if code and not cut else self._response()
 
-    def _configure(self, settings: Settings) -> None:
-        set_option, request = self._handle.setopt, self._request
-        milliseconds = max(1, int(self._timeout * 1000))
-        body = request.body or b""
-        set_option(pycurl.URL, request.url or "")
-        set_option(pycurl.CUSTOMREQUEST, request.method or "POST")
-        set_option(pycurl.POSTFIELDS, body)
-        set_option(pycurl.HTTPHEADER, [f"{name}: {value}" for name, value in self._sent_headers()])
-        set_option(pycurl.TIMEOUT_MS, milliseconds)
-        set_option(pycurl.CONNECTTIMEOUT_MS, milliseconds)
-        set_option(pycurl.NOSIGNAL, 1)
-        set_option(pycurl.FOLLOWLOCATION, 0)
+    def _configure(self, url: str, settings: Settings) -> None:
+        set_option = self._handle.setopt
+        set_option(pycurl.URL, url)
         set_option(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
+        set_option(pycurl.TIMEOUT_MS, max(1, int(self._timeout * 1000)))
+        # Connecting has a shorter limit of its own otherwise.
+        set_option(pycurl.CONNECTTIMEOUT_MS, max(1, int(self._timeout * 1000)))
+        # Signals would interrupt other threads.
+        set_option(pycurl.NOSIGNAL, 1)
+        # Empty, not unset: libcurl would look into the environment.
         set_option(pycurl.PROXY, settings.proxy)
         set_option(pycurl.NOPROXY, "")
         set_option(pycurl.CAINFO, settings.ca_bundle)
-        set_option(pycurl.WRITEFUNCTION, self._on_body)
         set_option(pycurl.HEADERFUNCTION, self._on_header)
+        set_option(pycurl.WRITEFUNCTION, self._on_body)
         if not settings.proxy:
-            # The addresses behind a forward proxy are the proxy's to refuse.
             set_option(pycurl.OPENSOCKETFUNCTION, self._on_socket)
 
-    def _sent_headers(self) -> list[tuple[str, Any]]:
-        # Without an empty Expect libcurl asks first, and waits a second, before a large body.
-        return [*self._request.headers.items(), ("Expect", "")]
+    def _configure_request(self) -> None:
+        set_option, method, body = self._handle.setopt, self._request.method, self._request.body
+        if body is None:
+            set_option(pycurl.HTTPGET, 1)
+        else:
+            set_option(pycurl.POSTFIELDS, body.encode() if isinstance(body, str) else body)
+        set_option(pycurl.CUSTOMREQUEST, method or "POST")
+        if method == "HEAD":
+            set_option(pycurl.NOBODY, 1)
+        set_option(pycurl.HTTPHEADER, self._header_lines())
 
-    def _on_socket(self, purpose: int, address: Any) -> Any:
-        ip, port = address.addr[:2]
+    def _header_lines(self) -> list[str]:
+        # libcurl would add these: Expect waits a second before a large body is sent, and only the
+        # sender knows the type.
+        lines = ["Expect:", "Content-Type:"]
+        for name, value in self._request.headers.items():
+            text = value.decode("latin-1") if isinstance(value, bytes) else value
+            if "\r" in text or "\n" in text:
+                raise ConnectionFailed(f"The header {name} holds a line break.")
+            # An empty value is written with a semicolon: a colon would remove the header.
+            lines.append(f"{name}: {text}" if text else f"{name};")
+        return lines
+
+    def _on_socket(self, purpose: int, address: Any) -> socket.socket | int:
         try:
-            host = self._guard.check_url(self._request.url or "").hostname or ""
-            self._guard.check_address(ip, host, port)
-        except (AddressRefused, InvalidURL) as error:
-            self._refused = error
-            return pycurl.SOCKET_BAD
-        opened = socket.socket(address.family, address.socktype, address.protocol)
-        for option in _SOCKET_OPTIONS:
-            opened.setsockopt(*option)
-        return opened
+            ip, port = address.addr[:2]
+            self._guard.check_address(ip, self._host, port)
+            return _Socket(address.family, address.socktype, address.protocol)
+        except DeliveryError as error:
+            self._failure = error
+        except Exception as error:
+            logger.exception("No socket could be opened.")
+            self._failure = ConnectionFailed(f"No socket could be opened: {error}")
+        return int(pycurl.SOCKET_BAD)
 
     def _on_header(self, line: bytes) -> None:
-        if line.startswith(b"HTTP/"):
-            self._headers.clear()
-        self._headers.append(line)
+        if line.startswith(b"HTTP/"):  # that of a proxy and 1xx are followed by another one
+            self._headers, self._headers_size = [], 0
+        self._headers_size += len(line)
+        if self._headers_size <= MAX_HEADERS:
+            self._headers.append(line)
 
     def _on_body(self, data: bytes) -> int | None:
-        room = MAX_ANSWER - self._answer.tell()
-        self._answer.write(data[:room])
-        # Taking less than was offered ends the transfer: the rest is not worth its bytes.
-        return None if len(data) < room else 0
+        room = MAX_ANSWER - len(self._answer)
+        self._answer += data[:room]
+        # Taking less than was offered ends the exchange: the rest is not worth its bytes.
+        return None if len(data) <= room else 0
 
     def _response(self) -> Response:
         response = Response()
@@ -127,8 +173,9 @@ class Exchange:
         response.headers = CaseInsensitiveDict(self._received_headers())
         response.url = self._request.url or ""
         response.request = self._request
-        response.raw = io.BytesIO(self._answer.getvalue())
-        response._content = self._answer.getvalue()
+        response.raw = io.BytesIO(self._answer)
+        response._content = self._answer
+        response._content_consumed = True  # type: ignore[attr-defined]
         return response
 
     def _received_headers(self) -> list[tuple[str, str]]:
@@ -136,30 +183,52 @@ class Exchange:
         return [(name.strip(), value.strip()) for name, colon, value in pairs if colon]
 
     def _error(self, code: int, message: str) -> DeliveryError:
-        if self._refused:
-            return self._refused
-        if code == pycurl.E_OPERATION_TIMEDOUT:
-            return DeadlineExceeded(f"No complete answer within {self._timeout:g} s: {message}")
-        if code in _TLS_CODES:
-            return TLSFailed(message)
-        if code in _NOT_HTTP_CODES:
-            return InvalidAnswer(message)
-        if code in _URL_CODES:
-            return InvalidURL(message)
-        return ConnectionFailed(message)
+        if self._failure:
+            return self._failure
+        kind = _KINDS.get(code, ConnectionFailed)
+        if kind is DeadlineExceeded:
+            message = f"No complete answer within {self._timeout:g} s: {message}"
+        return kind(message)
+
+
+class _Socket(socket.socket):
+    """A socket that libcurl duplicates, and that closes itself when libcurl lets go of it."""
+
+    def __del__(self) -> None:
+        self.close()
 
 
 def exchange(request: PreparedRequest, timeout: float, settings: Settings) -> Result:
     """Make one exchange and wait for its end, at most `timeout` seconds."""
     handle = pycurl.Curl()
     try:
-        under_way = Exchange(handle, request, timeout, settings)
-        handle.perform()
-        return under_way.result(0, "")
-    except pycurl.error as error:
-        return under_way.result(*error.args)
+        return perform(handle, request, timeout, settings)
     finally:
         handle.close()
+
+
+def perform(
+    handle: pycurl.Curl, request: PreparedRequest, timeout: float, settings: Settings
+) -> Result:
+    """Make one exchange on `handle`, whose connections are reused, and reset it."""
+    try:
+        under_way = Exchange(handle, request, timeout, settings)
+        try:
+            handle.perform()
+        except pycurl.error as error:
+            return under_way.result(*error.args)
+        return under_way.result()
+    except DeliveryError as error:
+        return error
+    finally:
+        handle.reset()
+
+
+@lru_cache(maxsize=10_000)
+def _checked(guard: Guard, url: str) -> tuple[str, str]:
+    """Return the URL to call for `url`, and its host. Raises AddressRefused or InvalidURL."""
+    parts = guard.check_url(url)
+    return parts.geturl(), parts.hostname or ""
 
 
 def _reason(status: int) -> str:
