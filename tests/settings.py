@@ -23,7 +23,6 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.staticfiles",
     "durian",
-    "durian.demo",
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
