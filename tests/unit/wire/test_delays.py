@@ -1,0 +1,54 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from durian.wire.broker import Outgoing
+from durian.wire.delays import TOLERANCE, delayed, still_early
+from durian.wire.messages import DeliveryMessage, decode
+from durian.wire.topology import LADDER, Topology
+from tests.unit.wire.make import delivery
+
+NAMES = Topology("a.")
+SECONDS_OF = {NAMES.delay(step): step for step in LADDER}
+DAY = 86_400.0
+
+
+def rest(message: Outgoing, began: float, late: float) -> tuple[float, int]:
+    """Walk down the ladder as the broker does; return when the delivery is on, and the rests."""
+    now, rests = began, 0
+    resting: Outgoing | None = message
+    while resting is not None:
+        assert resting.exchange == ""
+        now += SECONDS_OF[resting.key] + late
+        rests += 1
+        resting = still_early(NAMES, decode(DeliveryMessage, resting.body), now)
+    return now, rests
+
+
+@given(st.floats(0, 7 * DAY), st.floats(0, 4e9), st.floats(0, 0.1))
+def test_any_delay_is_kept_in_a_few_rests(seconds: float, began: float, late: float) -> None:
+    now, rests = rest(delayed(NAMES, delivery(), seconds, began), began, late)
+    waited = now - began
+    # A delay below the smallest step waits for that one; clocks of this size tell microseconds.
+    assert waited >= seconds - max(seconds * TOLERANCE, LADDER[0] / 5) - 1e-3
+    assert waited <= seconds + LADDER[0] + late * rests + 1e-3
+    assert rests <= 7 + seconds // LADDER[-1]
+
+
+@given(st.floats(0, DAY))
+def test_what_is_delivered_is_what_was_delayed(seconds: float) -> None:
+    message = delivery(attempt=3)
+    resting = delayed(NAMES, message, seconds, now=1000.0, reserved=True)
+    back = decode(DeliveryMessage, resting.body)
+    assert (back.id, back.event, back.body, back.attempt) == (
+        message.id,
+        message.event,
+        message.body,
+        3,
+    )
+    assert back.reserved
+    assert back.not_before == 1000.0 + seconds
+    assert resting.message_id == message.id
+
+
+def test_a_delivery_that_was_never_delayed_is_on_at_once() -> None:
+    assert still_early(NAMES, delivery(), now=0.0) is None
