@@ -1,0 +1,1 @@
+"""The Django site of the acceptance tests: a shop. Its settings come from the environment."""
