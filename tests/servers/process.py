@@ -41,6 +41,11 @@ class ServerProcess:
         """Whether the process has been started and has not ended."""
         return self._popen is not None and self._popen.poll() is None
 
+    @property
+    def returncode(self) -> int | None:
+        """The exit code of the process, None while it runs."""
+        return self._popen.poll() if self._popen else None
+
     def start(self, ready: Callable[[], object], timeout: float = 60) -> None:
         """Start the process and return once `ready()` is true.
 
