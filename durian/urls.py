@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from django.urls import URLPattern, URLResolver, path
 
 from durian.web import edit, listeners
+from durian.web.dead import DeadLetters
 from durian.web.debug import debug
 
 app_name = "durian"
@@ -14,6 +15,7 @@ urlpatterns = [
     path("select/", edit.SelectHook.as_view(), name="select"),
     path("create/", edit.CreateListener.as_view(), name="create"),
     path("debug/", debug, name="debug"),
+    path("dead/", DeadLetters.as_view(), name="dead"),
     path("<int:pk>/", listeners.ShowListener.as_view(), name="show"),
     path("<int:pk>/edit/", edit.EditListener.as_view(), name="edit"),
     path("<int:pk>/pause/", listeners.PauseListener.as_view(), name="pause"),

@@ -1,0 +1,123 @@
+"""The dead letters, for staff: the one page that talks to the broker, and never for long."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as NotInTime
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.auth.mixins import UserPassesTestMixin
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from durian import roles
+from durian.errors import Unavailable
+from durian.web.page import Page
+from durian.wire.broker import Outgoing
+from durian.wire.deadletters import Leave, Letter, Walk, revived
+
+SHOWN = 100
+WALK_SECONDS = 2.0
+ANSWER_SECONDS = 3.0
+"""How long a request waits for the broker, connecting and all."""
+
+
+@dataclass
+class Look:
+    """What one walk has seen: the first letters, and how many there are."""
+
+    letters: list[Letter] = field(default_factory=list)
+    total: int = 0
+
+
+class DeadLetters(UserPassesTestMixin, Page):
+    """List, replay and discard dead letters; `durian dead` does the same for many."""
+
+    def test_func(self) -> bool:
+        """Let in staff alone: the letters are of all users."""
+        return self.request.user.is_staff
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        """Show the oldest letters."""
+        context: dict[str, Any] = {}
+        try:
+            look = in_time(_look)
+            context = {"shown": [_row(letter) for letter in look.letters], "total": look.total}
+        except Unavailable as error:
+            context = {"away": str(error)}
+        return render(request, "durian/dead.html", context)
+
+    def post(self, request: HttpRequest) -> HttpResponse:
+        """Replay or discard the letters that were ticked."""
+        ids = frozenset(request.POST.getlist("id")[:SHOWN])
+        discard = request.POST.get("action") == "discard"
+        try:
+            done = in_time(lambda: _change(ids, discard))
+        except Unavailable as error:
+            messages.error(request, str(error))
+            return self.redirect("dead")
+        messages.success(request, _discarded(done) if discard else _replayed(done))
+        return self.redirect("dead")
+
+
+def in_time(work: Callable[[], Any]) -> Any:
+    """Return what `work` returns. Raises Unavailable if it takes over ANSWER_SECONDS.
+
+    It is then not interrupted, but ends by itself: the walk has a deadline of its own.
+    """
+    executor = ThreadPoolExecutor(max_workers=1)
+    try:
+        return executor.submit(work).result(timeout=ANSWER_SECONDS)
+    except NotInTime as error:
+        raise Unavailable(_("The broker does not answer. Try again later.")) from error
+    finally:
+        executor.shutdown(wait=False)
+
+
+def _look() -> Look:
+    look = Look()
+
+    def keep(letter: Letter) -> Leave:
+        if len(look.letters) < SHOWN:
+            look.letters.append(letter)
+        return Leave.IN_PLACE
+
+    walk = Walk(roles.broker(), keep, WALK_SECONDS)
+    walk.run()
+    look.total = walk.total
+    return look
+
+
+def _change(ids: frozenset[str], discard: bool) -> int:
+    topology, done = roles.broker().topology, 0
+
+    def change(letter: Letter) -> Leave | Outgoing:
+        nonlocal done
+        if letter.id not in ids:
+            return Leave.IN_PLACE
+        done += 1
+        return Leave.DISCARDED if discard else revived(topology, letter)
+
+    Walk(roles.broker(), change, WALK_SECONDS).run()
+    return done
+
+
+def _row(letter: Letter) -> dict[str, Any]:
+    died = letter.autopsy.died
+    return {
+        "letter": letter,
+        "autopsy": letter.autopsy,
+        "died": datetime.fromtimestamp(died, timezone.utc) if died else None,
+    }
+
+
+def _discarded(count: int) -> str:
+    return ngettext("%d letter was discarded.", "%d letters were discarded.", count) % count
+
+
+def _replayed(count: int) -> str:
+    return ngettext("%d letter is sent again.", "%d letters are sent again.", count) % count
