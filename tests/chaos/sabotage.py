@@ -1,10 +1,15 @@
 """Proves that the harness can fail: every message is acked before it is handled."""
 
+import threading
+from functools import partial
 from typing import Any
 
 from django.apps import AppConfig
 
 from durian.wire.pump import Pump
+
+
+MOMENT_SECONDS = 0.3
 
 
 class SabotageConfig(AppConfig):
@@ -14,12 +19,13 @@ class SabotageConfig(AppConfig):
     label = "sabotage"
 
     def ready(self) -> None:
-        """Ack first, handle then, and never ack again."""
+        """Ack first, handle a moment later, and never ack again."""
         original = Pump._on_message
 
         def ack_then_handle(pump: Any, incoming: Any) -> None:
             pump._consumer.ack(incoming.tag)
-            original(pump, incoming)
+            later = partial(pump._later, partial(original, pump, incoming))
+            threading.Timer(MOMENT_SECONDS, later).start()
 
         def forget(pump: Any, job: Any) -> None:
             pump._in_flight -= 1
