@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 NODE := $(VENV)/node/node_modules/standardwebhooks/package.json
 
-.PHONY: help demo test lint servers
+.PHONY: help demo test lint chaos servers
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -23,6 +23,9 @@ lint: $(VENV)/installed-dev ## check style, types and the import contracts
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy durian publisher deliverer tests
 	$(BIN)/lint-imports --no-logo
+
+chaos: servers $(VENV)/installed-dev ## inject faults under load and account for every event; FAULT=name N=rounds SEED=n SABOTAGE=1
+	$(BIN)/python -m tests.chaos $(FAULT) $(if $(N),-n $(N)) $(if $(SEED),--seed $(SEED)) $(if $(SABOTAGE),--sabotage)
 
 servers:
 	@tests/servers/install
