@@ -130,16 +130,17 @@ class Exchange:
         set_option(pycurl.HTTPHEADER, self._header_lines())
 
     def _header_lines(self) -> list[str]:
+        # An empty value is written with a semicolon: a colon would remove the header.
+        lines = [
+            f"{name}: {_text(value)}" if value else f"{name};"
+            for name, value in self._request.headers.items()
+        ]
+        together = "".join(lines)
+        if "\r" in together or "\n" in together:
+            raise ConnectionFailed("The request cannot be made: a header holds a line break.")
         # libcurl would add these: Expect waits a second before a large body is sent, and only the
         # sender knows the type.
-        lines = ["Expect:", "Content-Type:"]
-        for name, value in self._request.headers.items():
-            text = value.decode("latin-1") if isinstance(value, bytes) else value
-            if "\r" in text or "\n" in text:
-                raise ConnectionFailed(f"The header {name} holds a line break.")
-            # An empty value is written with a semicolon: a colon would remove the header.
-            lines.append(f"{name}: {text}" if text else f"{name};")
-        return lines
+        return [*lines, "Expect:", "Content-Type:"]
 
     def _on_socket(self, purpose: int, address: Any) -> socket.socket | int:
         try:
@@ -229,6 +230,10 @@ def _checked(guard: Guard, url: str) -> tuple[str, str]:
     """Return the URL to call for `url`, and its host. Raises AddressRefused or InvalidURL."""
     parts = guard.check_url(url)
     return parts.geturl(), parts.hostname or ""
+
+
+def _text(value: str | bytes) -> str:
+    return value if isinstance(value, str) else value.decode("latin-1")
 
 
 def _reason(status: int) -> str:

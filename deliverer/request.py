@@ -1,6 +1,6 @@
 """The request of a delivery: prepared once for each listener, signed once for each attempt."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import requests
 from requests import PreparedRequest
@@ -18,14 +18,15 @@ class StandardWebhooksAuth(AuthBase):
     """Signs a request's body after the Standard Webhooks specification."""
 
     def __init__(self, signer: Signer, webhook_id: str, timestamp: int) -> None:
-        self._headers: Callable[[bytes], dict[str, str]] = lambda body: signer.headers(
-            webhook_id, timestamp, body
-        )
+        self._signer = signer
+        self._webhook_id = webhook_id
+        self._timestamp = timestamp
 
     def __call__(self, r: PreparedRequest) -> PreparedRequest:
         """Add the headers webhook-id, webhook-timestamp and webhook-signature."""
         body = r.body or b""
-        r.headers.update(self._headers(body.encode() if isinstance(body, str) else body))
+        body = body.encode() if isinstance(body, str) else body
+        r.headers.update(self._signer.headers(self._webhook_id, self._timestamp, body))
         return r
 
 

@@ -8,8 +8,10 @@ import pytest
 import requests
 from requests import PreparedRequest
 
+from deliverer.adapter import CurlAdapter
 from deliverer.engine import Engine
 from deliverer.http import Result, Settings, exchange
+from durian.errors import DeliveryError
 from durian.guard import Guard
 
 Call = Callable[[PreparedRequest, float], Result]
@@ -59,7 +61,24 @@ def _blocking(settings: Settings) -> Iterator[Call]:
     yield lambda request, timeout: exchange(request, timeout, settings)
 
 
-WAYS = {"engine": _engine, "exchange": _blocking}
+@contextmanager
+def _session(settings: Settings) -> Iterator[Call]:
+    with requests.Session() as session:
+        for scheme in ("http://", "https://"):
+            session.mount(scheme, CurlAdapter(settings))
+
+        def call(request: PreparedRequest, timeout: float) -> Result:
+            try:
+                return session.send(request, timeout=timeout, allow_redirects=False)
+            except requests.RequestException as error:
+                if isinstance(error.__cause__, DeliveryError):
+                    return error.__cause__
+                raise
+
+        yield call
+
+
+WAYS = {"engine": _engine, "exchange": _blocking, "session": _session}
 
 
 @pytest.fixture(params=WAYS)
