@@ -21,6 +21,8 @@ CONNECT_SECONDS = 5.0
 IO_SECONDS = 10.0
 """How long a write, or the rest of a frame, may take before the connection counts as lost."""
 CLOSE_SECONDS = 2.0
+CLOSE_OK = bytes.fromhex("01 0000 00000004 000a 0033 ce")
+"""The last frame of a connection: method 51 of class 10 on channel 0."""
 READ_SECONDS = 0.1
 """How long one `read` may go on while more and more arrives: its caller has other things to do."""
 HEARTBEAT_SECONDS = 15
@@ -62,13 +64,17 @@ class Link:
             # Not py-amqp's own: it would go on calling back for each message that is on its way.
             self._socket.settimeout(CLOSE_SECONDS)
             self._amqp.send_method(method.Close, "BsBB", (200, "", 0, 0))
-            until = time.monotonic() + CLOSE_SECONDS
-            while self._socket.recv(1 << 20) and time.monotonic() < until:
-                pass
+            self._discard_until_close_ok()
         except (OSError, AMQPError):
             pass  # It was lost before it could be closed: the broker knows already.
         finally:
             self._amqp.collect()
+
+    def _discard_until_close_ok(self) -> None:
+        until, tail, received = time.monotonic() + CLOSE_SECONDS, b"", b"-"
+        while received and not tail.endswith(CLOSE_OK) and time.monotonic() < until:
+            received = self._socket.recv(1 << 20)
+            tail = (tail + received)[-len(CLOSE_OK) :]
 
     def _buffered(self) -> bool:
         # What TLS has decrypted already does not show at the socket.
