@@ -1,6 +1,6 @@
 """The command `durian`: what `manage.py durian` does, for the site of DJANGO_SETTINGS_MODULE.
 
-`durian demo` brings a site of its own.
+`durian demo` brings a site of its own, and `durian receiver` needs none.
 """
 
 import os
@@ -17,6 +17,9 @@ def main() -> None:
         os.environ["DJANGO_SETTINGS_MODULE"] = "durian.demo.settings"
         if "--prepare" not in sys.argv:
             use_temporary_database()
+    elif sys.argv[1:2] == ["receiver"]:
+        # It needs no site, but Django's command line needs settings.
+        os.environ.setdefault("DJANGO_SETTINGS_MODULE", "durian.demo.settings")
     execute_from_command_line([sys.argv[0], "durian", *(sys.argv[1:] or ["--help"])])
 
 

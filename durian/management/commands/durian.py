@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from durian.cli import dead, demo, prune, replay, run, status, topology
+from durian.cli import dead, demo, prune, receiver, replay, run, status, topology
 from durian.errors import DurianError
 
 SUBCOMMANDS = {
@@ -16,6 +16,7 @@ SUBCOMMANDS = {
     "replay": replay,
     "prune": prune,
     "demo": demo,
+    "receiver": receiver,
 }
 
 
