@@ -85,15 +85,15 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: dict[str, Any]) -> int:
     """Receive until SIGTERM or Ctrl-C. Returns 0, or 1 when the port or a file cannot be used."""
-    ended = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: ended.set())
     printer = _Printer(as_json=options["json"])
     try:
         simulator = _simulator(options, printer)
     except OSError as error:
         sys.stderr.write(f"Cannot listen on {options['host']}:{options['port']}: {error}\n")
         return 1
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
     with simulator:
         printer.notice(f"Listening on {simulator.url()} (mode {options['mode']}). Ctrl-C ends it.")
         ended.wait()
