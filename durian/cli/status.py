@@ -11,8 +11,8 @@ from durian.cli.output import console, print_json, print_table
 from durian.database import available
 from durian.errors import Unavailable
 from durian.models import Event, Listener
+from durian.outbox import pending
 from durian.wire.broker import QueueState
-from publisher.relay import pending
 
 HELP = "show queues, depths, consumers and the outbox; exit code 1 when something is wrong"
 OLD_SECONDS = 60.0

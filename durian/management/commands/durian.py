@@ -6,7 +6,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from durian.cli import dead, demo, prune, receiver, replay, run, status, topology
+from durian import simulator
+from durian.cli import dead, demo, prune, replay, run, status, topology
 from durian.errors import DurianError
 
 SUBCOMMANDS = {
@@ -16,7 +17,7 @@ SUBCOMMANDS = {
     "replay": replay,
     "prune": prune,
     "demo": demo,
-    "receiver": receiver,
+    "receiver": simulator,
 }
 
 
@@ -29,6 +30,8 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Add the subcommands."""
+        # As the script `durian` it would say its name twice.
+        parser.prog = parser.prog.replace("durian durian", "durian")
         subparsers = parser.add_subparsers(dest="subcommand", required=True, metavar="COMMAND")
         for name, text in run.HELP.items():
             run.add_arguments(subparsers.add_parser(name, help=text, description=text))
