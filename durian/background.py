@@ -61,9 +61,9 @@ def on_events_committed(using: str, **_: Any) -> None:
         background.nudge()
 
 
-def on_dispatch_requested(event: Event, **_: Any) -> list[Attempt]:
+def on_dispatch_requested(event: Event, outcomes: list[Attempt], **_: Any) -> None:
     """Deliver an event of a hook that dispatches in-process."""
-    return roles.dispatch(event)
+    outcomes.extend(roles.dispatch(event))
 
 
 def install() -> None:

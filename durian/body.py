@@ -20,13 +20,15 @@ ENVELOPES = (PLAIN, STANDARD)
 def encode_body(hook: str, envelope: str, payload: Mapping[str, Any]) -> str:
     """Return the text that receivers get for `payload`.
 
-    Raises PayloadError for what is not JSON (by Django's encoder: dates, decimals and UUIDs are
-    fine, NaN is not) or is over DURIAN["MAX_PAYLOAD"] bytes.
+    Raises PayloadError for what is no JSON object (by Django's encoder: dates, decimals and UUIDs
+    are fine, NaN is not) or is over DURIAN["MAX_PAYLOAD"] bytes.
     """
-    if envelope == STANDARD:
-        payload = {"type": hook, "timestamp": timezone.now(), "data": payload}
     try:
-        body = json.dumps(payload, cls=DjangoJSONEncoder, allow_nan=False)
+        document = dict(payload)
+        if envelope == STANDARD:
+            document = {"type": hook, "timestamp": timezone.now(), "data": document}
+        # ASCII only, so that characters are bytes.
+        body = json.dumps(document, cls=DjangoJSONEncoder, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
         raise PayloadError(f"The payload of {hook!r} cannot be sent as JSON: {error}") from error
     limit = config().max_payload

@@ -14,24 +14,23 @@ from django.db.models import signals as model_signals
 
 from durian import conf
 from durian.errors import ConfigurationError
-from durian.event import ModelHook
+from durian.event import Hook, ModelHook
+from durian.models import Event
 from durian.registry import hooks
 from durian.wire import connect
 
 Check = Callable[..., Sequence[CheckMessage]]
 
-ROLLED_BACK_SIGNALS = (
-    model_signals.post_save,
-    model_signals.post_delete,
-    model_signals.m2m_changed,
-)
+COMMITTED_SIGNALS = (model_signals.post_save, model_signals.post_delete)
+"""Sent, in autocommit mode, when the row has been committed already."""
 
 
 def check_settings(**_: Any) -> list[CheckMessage]:
     """E001: a setting of durian is wrong."""
     try:
         config = conf.config()
-        connect.broker(config.broker_url, config.name_prefix)
+        if not config.broker_url.startswith(connect.MEMORY):
+            connect.broker(config.broker_url, config.name_prefix)
         conf.guard()
         conf.vault()
     except ConfigurationError as error:
@@ -42,7 +41,7 @@ def check_settings(**_: Any) -> list[CheckMessage]:
 def check_packages(**_: Any) -> list[CheckMessage]:
     """E002: another package of the site hides durian's `publisher` or `deliverer`."""
     home = Path(__file__).resolve().parent.parent
-    found = []
+    found: list[CheckMessage] = []
     for name in ("publisher", "deliverer"):
         spec = importlib.util.find_spec(name)
         origin = Path(spec.origin).resolve() if spec and spec.origin else None
@@ -94,8 +93,7 @@ def check_outboxes(**_: Any) -> list[CheckMessage]:
             id="durian.E004",
         )
         for hook in hooks.all()
-        if isinstance(hook, ModelHook)
-        and (using := router.db_for_write(hook.model)) not in outboxes  # type: ignore[arg-type]
+        if (using := _database(hook)) not in outboxes
     ]
     return [*unknown, *lost] if _config() else []
 
@@ -103,9 +101,9 @@ def check_outboxes(**_: Any) -> list[CheckMessage]:
 def check_transactions(**_: Any) -> list[CheckMessage]:
     """W001: in autocommit mode a row and its event are two commits."""
     hooked = {
-        router.db_for_write(hook.model)  # type: ignore[arg-type]
+        _database(hook)
         for hook in hooks.all()
-        if isinstance(hook, ModelHook) and hook.signal in ROLLED_BACK_SIGNALS
+        if isinstance(hook, ModelHook) and hook.signal in COMMITTED_SIGNALS
     }
     return [
         checks.Warning(
@@ -168,6 +166,11 @@ def _config() -> conf.Config | None:
         return conf.config()
     except ConfigurationError:
         return None  # check_settings says what is wrong.
+
+
+def _database(hook: Hook) -> str:
+    model = hook.model if isinstance(hook, ModelHook) else None
+    return router.db_for_write(model or Event)
 
 
 def _outboxes() -> Sequence[str]:

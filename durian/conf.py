@@ -7,6 +7,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.signals import setting_changed
+from django.utils.encoding import force_str
 
 from durian.errors import ConfigurationError
 from durian.guard import Guard
@@ -48,11 +49,13 @@ def read(values: Mapping[str, Any]) -> Config:
 
     Raises ConfigurationError for a key that is unknown or a value of the wrong type.
     """
+    if not isinstance(values, Mapping):
+        raise ConfigurationError("settings.DURIAN must be a dictionary.")
     known = {field.name.upper(): field for field in fields(Config)}
     for key in values:
         if key not in known:
             raise ConfigurationError(
-                f"DURIAN[{key!r}] is not a setting of durian; there are: {', '.join(sorted(known))}."
+                f"DURIAN[{key!r}] is no setting of durian; there are: {', '.join(sorted(known))}."
             )
     config = Config(**{key.lower(): _checked(key, value) for key, value in values.items()})
     if config.relay not in RELAY_MODES:
@@ -71,8 +74,7 @@ def _checked(key: str, value: Any) -> Any:
         raise ConfigurationError(f"DURIAN[{key!r}] must be a list of {item.__name__}.")
     if type(value) is not type(default):
         raise ConfigurationError(
-            f"DURIAN[{key!r}] must be of type {type(default).__name__}, "
-            f"not {type(value).__name__}."
+            f"DURIAN[{key!r}] must be of type {type(default).__name__}, not {type(value).__name__}."
         )
     if isinstance(value, int) and value < 1 and not isinstance(value, bool):
         raise ConfigurationError(f"DURIAN[{key!r}] must be at least 1.")
@@ -92,7 +94,8 @@ def vault() -> Vault:
     Without ENCRYPTION_KEYS the keys derive from SECRET_KEY and SECRET_KEY_FALLBACKS.
     """
     keys = config().encryption_keys
-    return Vault(keys or [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS])
+    fallbacks = map(force_str, settings.SECRET_KEY_FALLBACKS)
+    return Vault(keys or [settings.SECRET_KEY, *fallbacks])
 
 
 @cache

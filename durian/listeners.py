@@ -1,18 +1,25 @@
 """Listeners kept in memory, and kept fresh by the version of their set."""
 
 import logging
+import time
 from collections.abc import Iterable
 from typing import Any
+
+from django.db import router
 
 from durian import match
 from durian.database import available
 from durian.errors import InvalidFilter
-from durian.event import Hook
+from durian.hook import Hook
 from durian.models import DeletedListener, Listener, ListenerClock
 from durian.names import fits, is_pattern
 from durian.registry import hooks
 
 logger = logging.getLogger("durian")
+
+LOOK_SECONDS = 1.0
+"""How often to look at the version though no event asks for it: only so is a restored database
+noticed, whose versions are smaller."""
 
 Row = tuple[int, str, Any, str]
 
@@ -22,6 +29,7 @@ class Listeners:
 
     def __init__(self) -> None:
         self._version = -1
+        self._next_look = 0.0
         self._hook_of: dict[int, str] = {}
         self._exact: dict[str, _Shelf] = {}
         self._patterns: dict[str, _Shelf] = {}
@@ -31,9 +39,11 @@ class Listeners:
 
     def catch_up(self, version: int) -> None:
         """Know every change up to `version`. Raises Unavailable when the database is away."""
-        if self._version < version or self._version < 0:
-            with available():
-                self._refresh()
+        if version > self._version or time.monotonic() >= self._next_look:
+            home = router.db_for_write(Listener)
+            with available(home):
+                self._refresh(home)
+            self._next_look = time.monotonic() + LOOK_SECONDS
 
     def matching(self, hook: str, payload: Any) -> list[int]:
         """Return the ids of the listeners that want an event of `hook` with `payload`."""
@@ -44,19 +54,23 @@ class Listeners:
                 found.extend(shelf.matching(hook, payload))
         return found
 
-    def _refresh(self) -> None:
+    def _refresh(self, home: str) -> None:
+        # The version first: what changes from here on is read again, at the next time.
         now = ListenerClock.now()
+        if now == self._version:
+            return
         if now < self._version:
-            # The database is an older one, restored from a backup: what is known counts for nothing.
+            # A database restored from a backup: what is known counts for nothing.
             self._version, self._hook_of, self._exact, self._patterns = -1, {}, {}, {}
-        rows = Listener.objects.values_list("id", "hook", "match", "state")
+        rows = Listener.objects.using(home).values_list("id", "hook", "match", "state")
         if self._version < 0:
             self._put(rows.filter(state=Listener.State.ACTIVE).iterator(chunk_size=10_000))
         else:
-            self._put(rows.filter(version__gt=self._version))
-            deleted = DeletedListener.objects.filter(version__gt=self._version)
+            # Deletions first: a listener may have come back since, under its old number.
+            deleted = DeletedListener.objects.using(home).filter(version__gt=self._version)
             for listener in deleted.values_list("listener_id", flat=True):
                 self._remove(listener)
+            self._put(rows.filter(version__gt=self._version))
         self._version = now
 
     def _put(self, rows: Iterable[Row]) -> None:
@@ -66,15 +80,16 @@ class Listeners:
                 self._add(listener, hook, conditions)
 
     def _add(self, listener: int, hook: str, conditions: Any) -> None:
+        try:
+            wanted = match.parse(conditions)
+        except InvalidFilter as error:
+            logger.error("Listener %d receives nothing, its filter is invalid: %s", listener, error)
+            return
         shelves = self._patterns if is_pattern(hook) else self._exact
         shelf = shelves.get(hook)
         if shelf is None:
             shelf = shelves[hook] = _Shelf(hook)
-        try:
-            shelf.add(listener, conditions)
-        except InvalidFilter as error:
-            logger.error("Listener %d receives nothing, its filter is invalid: %s", listener, error)
-            return
+        shelf.add(listener, wanted, conditions)
         self._hook_of[listener] = hook
 
     def _remove(self, listener: int) -> None:
@@ -105,8 +120,8 @@ class _Shelf:
     def __len__(self) -> int:
         return len(self._index)
 
-    def add(self, listener: int, conditions: Any) -> None:
-        self._index.add(listener, match.parse(conditions))
+    def add(self, listener: int, wanted: match.Filter, conditions: Any) -> None:
+        self._index.add(listener, wanted)
         if self._keeps_conditions:
             self._conditions[listener] = conditions
 

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Protocol
 
-from durian.ids import delivery_id
 from durian.body import decode_payload
+from durian.ids import delivery_id
 from durian.wire.broker import Incoming, Outgoing
 from durian.wire.messages import DeliveryMessage, EventMessage, decode, encode
 from durian.wire.pump import Answer, Outcome

@@ -5,12 +5,12 @@ import time
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.db import models, transaction
-from django.db.models.signals import post_delete
+from django.db import models, router, transaction
+from django.db.models.signals import pre_delete, pre_save
 from django.dispatch import receiver
 from django.utils import timezone
 
@@ -66,15 +66,17 @@ class ListenerClock(models.Model):
     def tick(cls, using: str) -> int:
         """Raise the version within the current transaction and return it."""
         clock = cls.objects.using(using)
-        if not clock.filter(pk=1).update(version=models.F("version") + 1):
+        while not clock.filter(pk=1).update(version=models.F("version") + 1):
             # Microseconds, so that a clock made anew is ahead of what any process has seen.
-            clock.create(pk=1, version=time.time_ns() // 1000)
+            clock.get_or_create(pk=1, defaults={"version": time.time_ns() // 1000})
         return clock.get(pk=1).version
 
     @classmethod
     def now(cls) -> int:
         """Return the version; 0 before the first change of a listener."""
-        return cls.objects.filter(pk=1).values_list("version", flat=True).first() or 0
+        # Not from a replica, which may not have the change yet that an event relies on.
+        clock = cls.objects.using(router.db_for_write(cls)).filter(pk=1)
+        return clock.values_list("version", flat=True).first() or 0
 
 
 class ListenerQuerySet(models.QuerySet["Listener"]):
@@ -82,12 +84,16 @@ class ListenerQuerySet(models.QuerySet["Listener"]):
 
     def update(self, **kwargs: Any) -> int:
         """Change all of these listeners in one statement."""
+        self._for_write = True
         with transaction.atomic(using=self.db):
             return super().update(**{"version": ListenerClock.tick(self.db)} | kwargs)
 
     def bulk_create(self, objs: Iterable["Listener"], *args: Any, **kwargs: Any) -> Any:
         """Insert many listeners; each gets a secret of its own unless it has one."""
         listeners = list(objs)
+        if kwargs.get("update_conflicts"):
+            kwargs["update_fields"] = {*kwargs["update_fields"], "version"}
+        self._for_write = True
         with transaction.atomic(using=self.db):
             version = ListenerClock.tick(self.db)
             for listener in listeners:
@@ -139,7 +145,7 @@ class Listener(models.Model):
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Save, raise the version of the set of listeners, and make a secret if there is none."""
-        using = kwargs.get("using") or self._state.db or "default"
+        using = kwargs.get("using") or router.db_for_write(type(self), instance=self)
         if kwargs.get("update_fields") is not None:
             kwargs["update_fields"] = {*kwargs["update_fields"], "version", "updated_at"}
         self.ensure_secret()
@@ -169,19 +175,25 @@ class Listener(models.Model):
     def rotate_secret(self, overlap: timedelta | None = None) -> str:
         """Make a new secret, save, and return it.
 
-        The old ones are used beside it for `overlap` (default: SECRET_OVERLAP_HOURS), so that a
-        receiver has the time to take the new one over.
+        The old ones are used beside it for `overlap` (default: SECRET_OVERLAP_HOURS; none for one
+        that leaked), so that a receiver has the time to take the new one over.
         """
-        now = timezone.now()
-        until = now + (overlap or timedelta(hours=config().secret_overlap_hours))
-        old = [
-            {"secret": kept["secret"], "until": kept["until"] or until.isoformat()}
-            for kept in self._kept(now)
-        ]
-        secret = generate_secret()
-        self._keep([{"secret": secret, "until": None}, *old])
-        self.save(update_fields=["secrets"])
+        if overlap is None:
+            overlap = timedelta(hours=config().secret_overlap_hours)
+        using, secret = router.db_for_write(type(self), instance=self), generate_secret()
+        with transaction.atomic(using=using):
+            # Two rotations at once: the clock's lock lets the second one keep the first one's.
+            ListenerClock.tick(using)
+            self.refresh_from_db(using=using, fields=["secrets"])
+            self._keep([{"secret": secret, "until": None}, *self._ending(overlap)])
+            self.save(using=using, update_fields=["secrets"])
         return secret
+
+    def _ending(self, overlap: timedelta) -> list[dict[str, Any]]:
+        now = timezone.now()
+        end = (now + overlap).isoformat()
+        # Both are in UTC and of one form: the earlier one is the smaller text.
+        return [one | {"until": min(one["until"] or end, end)} for one in self._kept(now)]
 
     def _kept(self, now: datetime) -> list[dict[str, Any]]:
         kept = json.loads(vault().decrypt(self.secrets)) if self.secrets else []
@@ -219,7 +231,7 @@ class Event(models.Model):
     error = models.TextField(blank=True, default="")
 
     class Meta:
-        indexes = [
+        indexes: ClassVar = [
             models.Index(
                 fields=["id"],
                 name="durian_event_outbox",
@@ -264,7 +276,7 @@ class Attempt(models.Model):
     started_at = models.DateTimeField()
 
     class Meta:
-        indexes = [
+        indexes: ClassVar = [
             models.Index(fields=["listener_id", "-started_at"], name="durian_attempt_listener"),
             models.Index(fields=["delivery", "run", "number"], name="durian_attempt_delivery"),
             models.Index(fields=["started_at"], name="durian_attempt_age"),
@@ -274,8 +286,17 @@ class Attempt(models.Model):
         return f"{self.hook} to listener {self.listener_id}, attempt {self.number}: {self.outcome}"
 
 
-@receiver(post_delete, sender=Listener)
+@receiver(pre_save, sender=Listener)
+def _stamp_fixture(instance: Listener, raw: bool, using: str, **_: object) -> None:
+    # loaddata, which is one transaction, does without Listener.save.
+    if raw:
+        instance.ensure_secret()
+        instance.version = ListenerClock.tick(using)
+
+
+@receiver(pre_delete, sender=Listener)
 def _remember_deletion(instance: Listener, using: str, **_: object) -> None:
+    # Before the row's own lock: whoever saves a listener locks the clock first, too.
     with transaction.atomic(using=using):
         DeletedListener.objects.using(using).update_or_create(
             listener_id=instance.pk, defaults={"version": ListenerClock.tick(using)}

@@ -48,7 +48,8 @@ def fits(pattern: str, name: str) -> bool:
 
 @lru_cache(maxsize=1024)
 def _compiled(pattern: str) -> Any:
-    # RE2, since a subscriber writes the pattern and several "#" would let `re` backtrack. Each word is matched with the dot before it, so that "#" may stand for no word at all.
+    # RE2, since a subscriber writes the pattern and several "#" would let `re` backtrack. Each word
+    # is matched with the dot before it, so that "#" may stand for no word at all.
     parts = {"*": r"\.[^.]+", "#": r"(?:\.[^.]+)*"}
     body = "".join(parts.get(word, re.escape("." + word)) for word in pattern.split("."))
     return re2.compile(body)

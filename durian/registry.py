@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from durian.errors import AlreadyRegistered, NotRegistered
-from durian.event import Hook
+from durian.hook import Hook
 
 __all__ = ["AlreadyRegistered", "HookRegistry", "NotRegistered", "hooks"]
 
@@ -25,8 +25,8 @@ class HookRegistry:
                 f"A hook {instance.name!r} is registered already: {self._hooks[instance.name]!r}. "
                 "Names must be unique."
             )
-        self._hooks[instance.name] = instance
         instance.registered()
+        self._hooks[instance.name] = instance
         return instance
 
     def unregister(self, hook: Hook | type[Hook] | str) -> None:

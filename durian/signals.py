@@ -9,8 +9,8 @@ events_committed = Signal()
 """Sent with `using` once events of a hook were committed to that database's outbox."""
 
 dispatch_requested = Signal()
-"""Sent with `event` once an event of a hook that dispatches in-process was committed; receivers
-return the list of outcomes."""
+"""Sent with `event` once an event of a hook that dispatches in-process was committed, and with
+`outcomes`, the list to put them into."""
 
 listener_disabled = Signal()
 """Sent with `listener` and `reason` once durian disabled a listener: tell its owner."""

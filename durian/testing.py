@@ -4,6 +4,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from django.conf import settings
+from django.test.utils import override_settings
+
 from durian import roles
 from durian.models import Attempt, Event
 from durian.signals import events_recorded
@@ -13,8 +16,9 @@ from durian.signals import events_recorded
 def capture_events() -> Iterator[list[Event]]:
     """Give a list that fills with the events raised in the block: `.hook`, `.payload`, `.id`.
 
-    Works within a transaction that is never committed, as in django.test.TestCase, where no relay
-    would ever see them.
+    Works within a transaction that is never committed, as in django.test.TestCase, and starts no
+    relay where one is. At the end of the block the list loses the events of transactions, or
+    savepoints, that were rolled back: they are never sent.
     """
     captured: list[Event] = []
 
@@ -23,9 +27,15 @@ def capture_events() -> Iterator[list[Event]]:
 
     events_recorded.connect(keep, weak=False)
     try:
-        yield captured
+        with override_settings(DURIAN=getattr(settings, "DURIAN", {}) | {"RELAY": "off"}):
+            yield captured
     finally:
         events_recorded.disconnect(keep)
+    captured[:] = [event for event in captured if _was_kept(event)]
+
+
+def _was_kept(event: Event) -> bool:
+    return Event.objects.using(event._state.db).filter(pk=event.pk).exists()
 
 
 def deliver(events: Iterable[Event]) -> list[Attempt]:

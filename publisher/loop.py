@@ -59,10 +59,15 @@ class RelayLoop:
         self._nudged.clear()
         self._next_sweep = time.monotonic() + (self._sweep or 0.0)
         try:
-            self._relay.drain()
+            self._relay.drain(self._stopping.is_set)
             self._backoff.succeeded()
         except Unavailable as error:
-            self._nudged.set()
-            wait = self._backoff.failed()
-            logger.warning("Events wait in the outbox, next try in %.1f s: %s", wait, error)
+            logger.warning("Events wait in the outbox, next try in %.1f s: %s", self._wait(), error)
+        except Exception:
+            # Whatever it is, a relay that ended would publish nothing until its process ends, too.
+            logger.exception("Events wait in the outbox, next try in %.1f s.", self._wait())
         return 0.0
+
+    def _wait(self) -> float:
+        self._nudged.set()
+        return self._backoff.failed()

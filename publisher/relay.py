@@ -5,16 +5,17 @@ waited for. What a relay that died had claimed is free again when its lease is o
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Container, Sequence
 from datetime import timedelta
 
-from django.db import connections, transaction
+from django.db import connections, router, transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from durian.database import available
-from durian.errors import MessageError, MessageRefused, Unavailable
+from durian.errors import MessageRefused, Unavailable
 from durian.models import Event, ListenerClock
+from durian.outbox import pending
 from durian.wire.broker import Broker, Outgoing, Publisher
 from durian.wire.messages import EventMessage, encode
 from durian.wire.publishing import publish_all
@@ -36,12 +37,22 @@ class Relay:
         self._databases = databases
         self._publisher: Publisher | None = None
 
-    def drain(self) -> int:
+    def drain(self, stopping: Callable[[], bool] = lambda: False) -> int:
         """Publish everything that waits and return how many events that were.
 
-        Raises Unavailable when the broker or a database is away; nothing is lost then.
+        Returns early, after the batch under way, when `stopping` says so. Raises Unavailable when
+        the broker or a database is away, once the other databases are done; nothing is lost then.
         """
-        return sum(self._drain_database(using) for using in self._databases)
+        published, failures = 0, []
+        for using in self._databases:
+            try:
+                while not stopping() and (count := self._publish_batch(using)):
+                    published += count
+            except Unavailable as error:
+                failures.append(error)
+        if failures:
+            raise failures[0]
+        return published
 
     def sources(self) -> list[HasFileno]:
         """Return what to wait for, beside a nudge, before `keep_alive`."""
@@ -62,101 +73,99 @@ class Relay:
             self._publisher.close()
             self._publisher = None
 
-    def _drain_database(self, using: str) -> int:
-        published = 0
-        while True:
-            with available(using):
-                events = claim(using, BATCH)
-            if not events:
-                return published
-            self._publish(using, events)
-            published += len(events)
-
-    def _publish(self, using: str, events: list[Event]) -> None:
+    def _publish_batch(self, using: str) -> int:
+        with available(using):
+            if not free(using).exists():
+                # Without this look SQLite would take its one write lock at every sweep.
+                return 0
+        # Before anything is claimed: while the broker is away, rows need not be touched.
+        self._connected()
+        with available(using):
+            events = claim(using, BATCH)
+        confirmed: set[str] = set()
         try:
-            self._publish_batch(using, events)
-        except MessageRefused as error:
-            if len(events) == 1:
-                quarantine(using, events[0], str(error))
-                return
-            # One of them is at fault: the others shall not wait for it.
-            for event in events:
-                self._publish(using, [event])
-
-    def _publish_batch(self, using: str, events: list[Event]) -> None:
-        with available():
-            listeners = ListenerClock.now()
-        confirmed: list[str] = []
-        messages = self._encoded(using, events, listeners)
-        try:
-            if self._publisher is None:
-                self._publisher = self._broker.publisher()
-            publish_all(
-                self._publisher,
-                messages,
-                lambda message: confirmed.append(message.message_id),
-                CONFIRM_SECONDS,
-            )
-        except Unavailable:
-            self.close()
-            raise
+            self._publish(using, events, confirmed)
         finally:
             with available(using):
                 settle(using, events, confirmed)
+        return len(events)
 
-    def _encoded(self, using: str, events: list[Event], listeners: int) -> list[Outgoing]:
-        messages = []
-        for event in events:
-            try:
-                body = encode(_message(event, listeners))
-            except MessageError as error:
-                quarantine(using, event, f"The event {error}")
-                continue
-            exchange = self._broker.topology.events
-            messages.append(Outgoing(exchange, event.hook, body, str(event.id)))
-        return messages
+    def _publish(self, using: str, events: list[Event], confirmed: set[str]) -> None:
+        home = router.db_for_write(ListenerClock)
+        with available(home):
+            # Later than the claim: whoever listened when these events were committed is counted.
+            listeners = ListenerClock.now()
+        messages = [self._outgoing(event, listeners) for event in events]
+        try:
+            self._publish_confirmed(messages, confirmed)
+        except MessageRefused:
+            # One of them is at fault: the others shall not wait for it.
+            for message in messages:
+                if message.message_id not in confirmed:
+                    self._publish_alone(using, message, confirmed)
+
+    def _publish_alone(self, using: str, message: Outgoing, confirmed: set[str]) -> None:
+        try:
+            self._publish_confirmed([message], confirmed)
+        except MessageRefused as error:
+            with available(using):
+                quarantine(using, message, str(error))
+
+    def _publish_confirmed(self, messages: list[Outgoing], confirmed: set[str]) -> None:
+        def confirm(message: Outgoing) -> None:
+            confirmed.add(message.message_id)
+
+        try:
+            publish_all(self._connected(), messages, confirm, CONFIRM_SECONDS)
+        except Exception:
+            # What else this connection says of confirms can no longer be told apart.
+            self.close()
+            raise
+
+    def _connected(self) -> Publisher:
+        if self._publisher is None:
+            self._publisher = self._broker.publisher()
+        return self._publisher
+
+    def _outgoing(self, event: Event, listeners: int) -> Outgoing:
+        body = encode(_message(event, listeners))
+        return Outgoing(self._broker.topology.events, event.hook, body, str(event.id))
 
 
-def pending(using: str) -> "QuerySet[Event]":
-    """Return the events that wait in the outbox of `using`, quarantined ones left out."""
-    return Event.objects.using(using).filter(published_at__isnull=True, error="")
+def free(using: str) -> "QuerySet[Event]":
+    """Return the waiting events of `using` that no relay has claimed."""
+    unclaimed = Q(claimed_until__isnull=True) | Q(claimed_until__lt=timezone.now())
+    return pending(using).filter(unclaimed)
 
 
 def claim(using: str, limit: int) -> list[Event]:
     """Claim and return up to `limit` events that nobody else has claimed, the oldest first."""
-    now = timezone.now()
-    free = pending(using).filter(Q(claimed_until__isnull=True) | Q(claimed_until__lt=now))
-    if not free.exists():
-        # Without this look SQLite would take its one write lock at every sweep.
-        return []
     skips = connections[using].features.has_select_for_update_skip_locked
     with transaction.atomic(using=using):
-        rows = free.order_by("id").select_for_update(skip_locked=skips)[:limit]
+        rows = free(using).order_by("id").select_for_update(skip_locked=skips)[:limit]
         events = list(rows)
-        until = now + timedelta(seconds=LEASE_SECONDS)
+        until = timezone.now() + timedelta(seconds=LEASE_SECONDS)
         _rows(using, events).update(claimed_until=until)
     return events
 
 
-def settle(using: str, events: list[Event], confirmed: Sequence[str]) -> None:
+def settle(using: str, events: list[Event], confirmed: Container[str]) -> None:
     """Mark the `confirmed` ones of `events` as published and let go of the others."""
-    done = set(confirmed)
-    published = [event for event in events if str(event.id) in done]
+    published = [event for event in events if str(event.id) in confirmed]
     kept = [event for event in published if event.archive]
     if kept:
         _rows(using, kept).update(published_at=timezone.now(), claimed_until=None)
     if len(kept) < len(published):
         _rows(using, [event for event in published if not event.archive]).delete()
     if len(published) < len(events):
-        others = [event for event in events if str(event.id) not in done]
+        others = [event for event in events if str(event.id) not in confirmed]
         _rows(using, others).update(claimed_until=None)
 
 
-def quarantine(using: str, event: Event, reason: str) -> None:
+def quarantine(using: str, message: Outgoing, reason: str) -> None:
     """Set aside an event that cannot be published; the staff pages show it and can release it."""
-    logger.error("Event %s of %s is set aside: %s", event.id, event.hook, reason)
-    with available(using):
-        _rows(using, [event]).update(error=reason, claimed_until=None)
+    logger.error("Event %s of %s is set aside: %s", message.message_id, message.key, reason)
+    Event.objects.using(using).filter(pk=message.message_id).update(error=reason)
 
 
 def _rows(using: str, events: list[Event]) -> "QuerySet[Event]":

@@ -1,0 +1,38 @@
+"""What a ModelHook sends of an instance: never by itself what looks like a secret."""
+
+import re
+from typing import Any
+
+from django.core.exceptions import FieldDoesNotExist
+from django.db import models
+from django.db.models.fields.files import FieldFile
+
+SECRET = re.compile(r"pass(word|wd|phrase|code)|token|secret|credential|encrypted", re.IGNORECASE)
+"""In a field's name, or in the name of its class."""
+SECRET_WORD = re.compile(r"(.*keys?|hash|salt|pin|otp|pwd)[0-9]*", re.IGNORECASE)
+"""A word of a field's name. Not of its class, which may be ForeignKey."""
+
+
+def is_secret(field: "models.Field[Any, Any]") -> bool:
+    """Say whether a field is named or typed like a secret, or holds bytes that nobody can read."""
+    return (
+        bool(SECRET.search(f"{field.name} {type(field).__name__}"))
+        or any(SECRET_WORD.fullmatch(word) for word in field.name.split("_"))
+        or isinstance(field, models.BinaryField)
+    )
+
+
+def value_of(instance: models.Model, name: str) -> Any:
+    """Return an attribute of `instance` as it is sent: of relations the key, of a file its name."""
+    try:
+        field = instance._meta.get_field(name)
+    except FieldDoesNotExist:
+        return getattr(instance, name)
+    if not isinstance(field, models.Field) or field.many_to_many:
+        return [related.pk for related in getattr(instance, name).all()]
+    value = field.value_from_object(instance)
+    if hasattr(value, "resolve_expression"):
+        # Saved as F("count") + 1, say: only the database knows what has become of it.
+        saved = type(instance)._base_manager.using(instance._state.db).filter(pk=instance.pk)
+        return saved.values_list(name, flat=True).get()
+    return value.name if isinstance(value, FieldFile) else value
