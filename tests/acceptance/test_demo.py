@@ -111,7 +111,7 @@ def test_the_procfile_runs_the_demo_on_rabbitmq(
     env = {**env_on_rabbitmq, "DURIAN_DEMO_DATABASE": str(database)}
     procfile = tmp_path / "Procfile"
     procfile.write_text((ROOT / "Procfile").read_text().replace(":8000", f":{port}"))
-    prepare = [BINARIES / "durian", "demo", "--prepare", "--port", str(port)]
+    prepare = [str(BINARIES / "durian"), "demo", "--prepare", "--port", str(port)]
     subprocess.run(prepare, env=env, cwd=tmp_path, check=True, timeout=60)
     log = tmp_path / "honcho.log"
     command = [str(BINARIES / "honcho"), "-f", str(procfile), "-d", str(ROOT), "start"]
