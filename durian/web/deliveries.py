@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from django.db.models import BinaryField, QuerySet
-from django.db.models.functions import Substr
+from django.db.models.functions import Length, Substr
 from django.http import Http404
 
 from durian.models import Attempt, Listener
@@ -55,7 +55,10 @@ def recent(listener: Listener, before: int | None = None) -> Recent:
         of(listener)
         .filter(delivery__in={attempt.delivery for attempt in window.rows})
         .defer("answer")
-        .annotate(excerpt=Substr("answer", 1, EXCERPT + 1, output_field=BinaryField()))
+        .annotate(
+            excerpt=Substr("answer", 1, EXCERPT, output_field=BinaryField()),
+            answer_bytes=Length("answer"),
+        )
     )
     # A delivery whose newest attempt is not here was on an earlier page.
     shown = [delivery for delivery in found if delivery.last.pk in newest]

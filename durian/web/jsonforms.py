@@ -35,7 +35,7 @@ class JsonFilterForm(forms.Form):
     """Conditions that the rows of the filter form have no words for."""
 
     json = JsonField(
-        label=_("More conditions, as JSON"),
+        label=_("A JSON object"),
         max_length=64 * 1024,
         required=False,
         help_text=_('With operators, such as {"total": {"$gte": 100}}.'),
@@ -55,7 +55,7 @@ class PayloadForm(forms.Form):
     """A payload to try the filter on."""
 
     payload = JsonField(
-        label=_("A payload"),
+        label=_("Payload"),
         required=False,
         help_text=_("A JSON object as the event would send it. Nothing is saved or sent."),
     )

@@ -7,7 +7,7 @@ const PAUSE_MS = 400;
 function tryAsTyped(form) {
   let timer = null;
   let asked = 0;
-  const sections = form.querySelectorAll("#filter-section, #try-section");
+  const sections = form.querySelectorAll("section[data-tried]");
 
   async function ask() {
     const number = ++asked;
@@ -17,8 +17,11 @@ function tryAsTyped(form) {
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     const tried = page.getElementById("tried");
     // An answer that was overtaken, or the login page, says nothing.
-    if (tried && number === asked) {
-      document.getElementById("tried").replaceChildren(...tried.childNodes);
+    if (!tried || number !== asked) return;
+    document.getElementById("tried").replaceChildren(...tried.childNodes);
+    for (const errors of form.querySelectorAll("section[data-tried] [data-errors]")) {
+      const now = page.querySelector(`[data-errors="${CSS.escape(errors.dataset.errors)}"]`);
+      errors.replaceChildren(...(now ? now.childNodes : []));
     }
   }
 
