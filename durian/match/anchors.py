@@ -22,7 +22,7 @@ from durian.match.conditions import (
     Ordered,
     Startswith,
 )
-from durian.match.literal import freeze
+from durian.match.literal import CONTAINERS, freeze
 from durian.match.shelves import (
     AFFIX,
     GRAM,
@@ -39,7 +39,7 @@ from durian.match.shelves import (
     Suffixes,
     Token,
     as_end,
-    as_float,
+    beginnings,
     cells,
 )
 
@@ -73,6 +73,17 @@ def rank(clause: Clause) -> int:
     return max((anchor.shelf.rank for anchor in clause), default=0)
 
 
+def is_certain(condition: Condition) -> bool:
+    """Whether every payload that has an anchor of the condition's best clause matches it."""
+    while isinstance(condition, Fields) and len(condition.value) == 1:
+        condition = condition.value[0][1]
+    if isinstance(condition, Startswith | Endswith):
+        return 0 < len(condition.value) <= AFFIX
+    if isinstance(condition, In):
+        return not any(isinstance(item, CONTAINERS) for item in condition.value)
+    return isinstance(condition, Has)
+
+
 def _present(condition: Condition, path: Path) -> Iterator[Clause]:
     yield [Anchor(path, Present, None)]
 
@@ -85,14 +96,14 @@ def _is(condition: Is, path: Path) -> Iterator[Clause]:
     value = condition.value
     if value is None:
         return  # a missing field is fine, too
-    if isinstance(value, list | dict):
+    if isinstance(value, CONTAINERS):
         yield from _present(condition, path)
     else:
         yield from _has(condition, path)
 
 
 def _in(condition: In, path: Path) -> Iterator[Clause]:
-    if any(isinstance(item, list | dict) for item in condition.value):
+    if any(isinstance(item, CONTAINERS) for item in condition.value):
         yield from _present(condition, path)
     else:
         yield [Anchor(path, Exact, freeze(item)) for item in condition.value]
@@ -114,7 +125,7 @@ def _endswith(condition: Endswith, path: Path) -> Iterator[Clause]:
 
 def _contains(condition: Contains, path: Path) -> Iterator[Clause]:
     part = condition.value
-    if part == "" or isinstance(part, list | dict):
+    if part == "" or isinstance(part, CONTAINERS):
         yield from _present(condition, path)
     elif isinstance(part, str):
         for at in range(min(PARTS, max(1, len(part) - GRAM + 1))):
@@ -157,11 +168,23 @@ def _every(condition: And | Together, path: Path) -> Iterator[Clause]:
 
 
 def _together(condition: Together, path: Path) -> Iterator[Clause]:
-    ends = {type(part): as_float(part.value) for part in condition.value}
+    ends = {type(part): as_end(part.value) for part in condition.value}
     low, high = ends.get(Gt, ends.get(Gte)), ends.get(Lt, ends.get(Lte))
-    if low is not None and high is not None and max(abs(low), abs(high)) <= LARGEST:
-        yield [Anchor(path, Cells, token) for token in cells(low, high)]
+    if (clause := _between(low, high, path)) is not None:
+        yield clause
     yield from _every(condition, path)
+
+
+def _between(low: float | str | None, high: float | str | None, path: Path) -> Clause | None:
+    """Where a value between two others lies, if that can be said."""
+    if isinstance(low, float) and isinstance(high, float):
+        if max(abs(low), abs(high)) > LARGEST:
+            return None
+        return [Anchor(path, Cells, token) for token in cells(low, high)]
+    if isinstance(low, str) and isinstance(high, str):
+        tokens = beginnings(low, high)
+        return None if tokens is None else [Anchor(path, Prefixes, token) for token in tokens]
+    return None
 
 
 def _or(condition: Or, path: Path) -> Iterator[Clause]:

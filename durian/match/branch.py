@@ -1,16 +1,16 @@
 """Filters filed by what they need, so that a payload finds those that it may satisfy."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from durian.match.anchors import Anchor, Clause, clauses, rank
+from durian.match.anchors import Anchor, Clause, clauses, is_certain, rank
 from durian.match.conditions import Condition
 from durian.match.literal import MAX_DEPTH
 from durian.match.shelves import Path, Shelf, Token
 
-# A bucket of more filters than this is sorted by what else they need; measured: evaluating
-# so many takes about as long as looking into one more branch.
-CROWDED = 24
+# A bucket of more filters than this is sorted by what else they need. From 6 to 24 an event takes
+# the same time (tests/benchmarks/filter_index.py); fewer branches take less memory.
+CROWDED = 16
 # Branches within branches at most, which bounds the recursion.
 NESTED = 8
 
@@ -20,10 +20,11 @@ Found = Mapping[Path, list[object]]
 class Entry:
     """One filter, and the keys of all who share it."""
 
-    __slots__ = ("condition", "keys")
+    __slots__ = ("condition", "is_certain", "keys")
 
     def __init__(self, condition: Condition) -> None:
         self.condition = condition
+        self.is_certain = is_certain(condition)
         self.keys: set[int] = set()
 
 
@@ -65,16 +66,16 @@ class Branch:
         few, many = sorted((self._shelves, found), key=len)
         for path in few:
             if path in many:
-                for bucket in self._hits(path, found[path]):
-                    if isinstance(bucket, Branch):
-                        bucket.collect(found, into)
-                    else:
-                        into.update(bucket)
+                for shelf in self._shelves[path].values():
+                    for value in found[path]:
+                        self._collect(shelf.hits(value), found, into)
 
-    def _hits(self, path: Path, values: list[object]) -> Iterator[Any]:
-        for shelf in self._shelves[path].values():
-            for value in values:
-                yield from shelf.hits(value)
+    def _collect(self, buckets: list[Any], found: Found, into: set[Entry]) -> None:
+        for bucket in buckets:
+            if isinstance(bucket, Branch):
+                bucket.collect(found, into)
+            else:
+                into.update(bucket)
 
     def _best(self, condition: Condition) -> Clause | None:
         """The clause of the best kind, and of those the one with the emptiest buckets."""
@@ -127,15 +128,14 @@ class Branch:
 def flatten(payload: Mapping[str, object]) -> Found:
     """The values at each path: those of the fields and, where it is a list, of its elements."""
     found: dict[Path, list[object]] = {}
-    level: list[tuple[Path, object]] = [((), payload)]
+    level: list[tuple[Path, Mapping[str, object]]] = [((), payload)]
     for _ in range(MAX_DEPTH):
-        level = [
-            ((*path, name), item)
-            for path, mapping in level
-            if isinstance(mapping, dict)
-            for name, value in mapping.items()
-            for item in ([value, *value] if isinstance(value, list) else [value])
-        ]
-        for path, item in level:
-            found.setdefault(path, []).append(item)
+        deeper: list[tuple[Path, Mapping[str, object]]] = []
+        for path, mapping in level:
+            for name, value in mapping.items():
+                inner = (*path, name)
+                values = [value, *value] if isinstance(value, list) else [value]
+                found.setdefault(inner, []).extend(values)
+                deeper += [(inner, item) for item in values if isinstance(item, dict)]
+        level = deeper
     return found

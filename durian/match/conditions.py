@@ -7,17 +7,21 @@ element of a list satisfies them, whereas the others see the list as a whole.
 
 from collections.abc import Callable
 from copy import deepcopy
+from functools import lru_cache
 from operator import ge, gt, le, lt
 from typing import ClassVar, NoReturn
 
 import re2  # type: ignore[import-untyped]
 
 from durian.errors import InvalidFilter
-from durian.match.literal import MISSING, check_literal, freeze, same, show
+from durian.match.literal import CONTAINERS, MISSING, NUMBERS, check_literal, freeze, same, show
 
 # One regular expression may use this much memory, its program and its automaton together;
 # RE2 refuses a larger program and answers more slowly when the automaton does not fit.
-REGEX_MEMORY = 1 << 20
+_REGEX_OPTIONS = re2.Options()
+_REGEX_OPTIONS.max_mem = 1 << 20
+_REGEX_OPTIONS.log_errors = False
+_REGEX_OPTIONS.never_capture = True
 
 
 class Condition:
@@ -75,9 +79,7 @@ class ElementCondition(Condition):
 
     def matches(self, value: object) -> bool:
         """Whether the value satisfies the condition, or is a list with an element that does."""
-        if isinstance(value, list):
-            return self.holds(value) or any(map(self.holds, value))
-        return self.holds(value)
+        return self.holds(value) or (isinstance(value, list) and any(map(self.holds, value)))
 
 
 class Any(Condition):
@@ -152,14 +154,14 @@ class In(ElementCondition):
         if not isinstance(value, list):
             raise InvalidFilter(f"{self.operator} takes a list, not {show(value)}")
         super().__init__(_literal(self.operator, value))
-        scalars = (freeze(item) for item in self.value if not isinstance(item, list | dict))
-        containers = [item for item in self.value if isinstance(item, list | dict)]
+        scalars = (freeze(item) for item in self.value if not isinstance(item, CONTAINERS))
+        containers = [item for item in self.value if isinstance(item, CONTAINERS)]
         object.__setattr__(self, "_scalars", frozenset(scalars))
         object.__setattr__(self, "_containers", containers)
 
     def holds(self, value: object) -> bool:
         """Whether it is one of the values."""
-        if isinstance(value, list | dict):
+        if isinstance(value, CONTAINERS):
             return any(same(item, value) for item in self._containers)
         return freeze(value) in self._scalars
 
@@ -243,7 +245,7 @@ class Ordered(ElementCondition):
     compare: ClassVar[Callable[..., bool]]
 
     def __init__(self, value: object) -> None:
-        if isinstance(value, bool) or not isinstance(value, str | int | float):
+        if isinstance(value, bool) or not isinstance(value, (str, *NUMBERS)):
             raise InvalidFilter(f"{self.operator} takes a number or a string, not {show(value)}")
         super().__init__(_literal(self.operator, value))
 
@@ -251,7 +253,7 @@ class Ordered(ElementCondition):
         """Whether it is of the same type and on the right side."""
         if isinstance(self.value, str):
             return isinstance(value, str) and self.compare(value, self.value)
-        if isinstance(value, bool) or not isinstance(value, int | float):
+        if isinstance(value, bool) or not isinstance(value, NUMBERS):
             return False
         return self.compare(value, self.value)
 
@@ -310,16 +312,13 @@ def _literal(name: str, value: object) -> object:
         check_literal(value)
     except InvalidFilter as error:
         raise InvalidFilter(f"{name}: {error}") from None
-    return deepcopy(value) if isinstance(value, list | dict) else value
+    return deepcopy(value) if isinstance(value, CONTAINERS) else value
 
 
+@lru_cache(maxsize=1000)
 def _compile(pattern: str) -> Callable[[bytes], object]:
-    options = re2.Options()
-    options.max_mem = REGEX_MEMORY
-    options.log_errors = False
-    options.never_capture = True
     try:
-        search: Callable[[bytes], object] = re2.compile(pattern, options).search
+        search: Callable[[bytes], object] = re2.compile(pattern, _REGEX_OPTIONS).search
     except UnicodeEncodeError:
         raise InvalidFilter("$regex: the pattern is not valid Unicode") from None
     except re2.error as error:

@@ -49,6 +49,6 @@ class FilterIndex:
         self._root.collect(flatten(whole), candidates)
         keys: list[int] = []
         for entry in candidates:
-            if entry.condition.matches(whole):
+            if entry.is_certain or entry.condition.matches(whole):
                 keys.extend(entry.keys)
         return keys

@@ -10,6 +10,11 @@ from durian.errors import InvalidFilter
 
 MAX_DEPTH: Final = 10
 
+# Made once: a union of types in isinstance is built anew at each call.
+CONTAINERS: Final = (list, dict)
+NUMBERS: Final = (int, float)
+_JSON_TYPES: Final = (str, int, float, list, dict, type(None))
+
 
 class Missing(Enum):
     """The type of `MISSING`."""
@@ -30,6 +35,8 @@ def same(literal: object, value: object) -> bool:
     `true` is not 1, and 1 is 1.0. The recursion is bounded by the literal, which is checked,
     and not by the payload, which can be nested as deep as its sender likes.
     """
+    if type(literal) is str:  # first, since most are
+        return literal == value
     if isinstance(literal, list):
         return (
             isinstance(value, list)
@@ -49,6 +56,8 @@ def same(literal: object, value: object) -> bool:
 
 def freeze(value: object) -> Hashable:
     """A hashable stand-in for a literal, equal exactly when `same` says so."""
+    if type(value) is str:  # first, since most are
+        return value
     if isinstance(value, bool):
         return ("bool", value)
     if isinstance(value, list):
@@ -62,14 +71,16 @@ def freeze(value: object) -> Hashable:
 
 def check_literal(value: object) -> None:
     """Raise InvalidFilter unless `value` is a JSON value, nested at most `MAX_DEPTH` deep."""
-    level = [value]
-    for _ in range(MAX_DEPTH + 1):
+    _check_type(value)
+    level = children(value)
+    for _ in range(MAX_DEPTH):
+        if not level:
+            return
         for item in level:
             _check_type(item)
         level = [child for item in level for child in children(item)]
-        if not level:
-            return
-    raise InvalidFilter(f"nested deeper than {MAX_DEPTH} levels")
+    if level:
+        raise InvalidFilter(f"nested deeper than {MAX_DEPTH} levels")
 
 
 def _check_type(value: object) -> None:
@@ -77,7 +88,7 @@ def _check_type(value: object) -> None:
         raise InvalidFilter(f"{value} is not a JSON value")
     if isinstance(value, dict) and not all(isinstance(key, str) for key in value):
         raise InvalidFilter("the keys of a JSON object are strings")
-    if not isinstance(value, str | int | float | list | dict | None):
+    if not isinstance(value, _JSON_TYPES):
         raise InvalidFilter(f"{type(value).__name__} is not a JSON type")
 
 

@@ -7,13 +7,15 @@ bucket can match. A look-up costs what is in use (lengths, sizes), not how many 
 import math
 from bisect import bisect_left, bisect_right, insort
 from collections import Counter
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterable
 from typing import Any, ClassVar, Generic, TypeVar
 
-from durian.match.literal import freeze
+from durian.match.literal import CONTAINERS, NUMBERS, freeze
 
 GRAM = 6
 AFFIX = 32
+# Beginnings under which a range of texts is filed at most.
+WAYS = 16
 # The numbers between which ranges are told apart by cells, and the finest size: a power of two.
 LARGEST = 2.0**62
 FINEST = -20
@@ -44,15 +46,14 @@ class Shelf(Generic[Bucket]):
         """Have no bucket for that token any more."""
         del self.buckets[token]
 
-    def tokens(self, value: object) -> Iterator[Token]:
+    def tokens(self, value: object) -> Iterable[Token]:
         """The tokens that a value has, of those that may have a bucket."""
         raise TypeError(f"{type(self).__name__} is not a shelf of its own")
 
-    def hits(self, value: object) -> Iterator[Bucket]:
+    def hits(self, value: object) -> list[Bucket]:
         """The buckets whose filters may want that value."""
-        for token in self.tokens(value):
-            if (bucket := self.buckets.get(token)) is not None:
-                yield bucket
+        found = map(self.buckets.get, self.tokens(value))
+        return [bucket for bucket in found if bucket is not None]
 
 
 class Present(Shelf[Bucket]):
@@ -61,9 +62,9 @@ class Present(Shelf[Bucket]):
     __slots__ = ()
     rank = 2
 
-    def tokens(self, value: object) -> Iterator[Token]:
+    def tokens(self, value: object) -> Iterable[Token]:
         """The only one."""
-        yield None
+        return (None,)
 
 
 class Exact(Shelf[Bucket]):
@@ -71,10 +72,9 @@ class Exact(Shelf[Bucket]):
 
     __slots__ = ()
 
-    def tokens(self, value: object) -> Iterator[Token]:
+    def tokens(self, value: object) -> Iterable[Token]:
         """The value itself."""
-        if not isinstance(value, list | dict):
-            yield freeze(value)
+        return () if isinstance(value, CONTAINERS) else (freeze(value),)
 
 
 class _Measured(Shelf[Bucket]):
@@ -110,11 +110,9 @@ class Prefixes(_Measured[Bucket]):
 
     __slots__ = ()
 
-    def tokens(self, value: object) -> Iterator[Token]:
+    def tokens(self, value: object) -> Iterable[Token]:
         """The beginnings of the lengths in use."""
-        if isinstance(value, str):
-            for length in self.measures:
-                yield value[:length]
+        return [value[:length] for length in self.measures] if isinstance(value, str) else ()
 
 
 class Suffixes(_Measured[Bucket]):
@@ -122,11 +120,9 @@ class Suffixes(_Measured[Bucket]):
 
     __slots__ = ()
 
-    def tokens(self, value: object) -> Iterator[Token]:
+    def tokens(self, value: object) -> Iterable[Token]:
         """The ends of the lengths in use."""
-        if isinstance(value, str):
-            for length in self.measures:
-                yield value[-length:]
+        return [value[-length:] for length in self.measures] if isinstance(value, str) else ()
 
 
 class Grams(_Measured[Bucket]):
@@ -139,7 +135,7 @@ class Grams(_Measured[Bucket]):
 
     __slots__ = ()
 
-    def tokens(self, value: object) -> Iterator[Token]:
+    def tokens(self, value: object) -> Iterable[Token]:
         """The parts of the lengths in use."""
         if not isinstance(value, str):
             return
@@ -164,12 +160,12 @@ class Cells(_Measured[Bucket]):
         """The cell's size."""
         return token[0] if isinstance(token, tuple) else 0
 
-    def tokens(self, value: object) -> Iterator[Token]:
+    def tokens(self, value: object) -> Iterable[Token]:
         """The cells of the sizes in use in which the number lies."""
         number = as_float(value)
-        if number is not None and abs(number) <= LARGEST:
-            for size in self.measures:
-                yield size, _place(number, size)
+        if number is None or abs(number) > LARGEST:
+            return ()
+        return [(size, _place(number, size)) for size in self.measures]
 
 
 class _Ends(Shelf[Bucket]):
@@ -199,10 +195,10 @@ class Above(_Ends[Bucket]):
 
     __slots__ = ()
 
-    def tokens(self, value: object) -> Iterator[Token]:
+    def tokens(self, value: object) -> Iterable[Token]:
         """The ends up to the value."""
-        if (end := as_end(value)) is not None:
-            yield from self.ordered[type(end)].up_to(end)
+        end = as_end(value)
+        return () if end is None else self.ordered[type(end)].up_to(end)
 
 
 class Below(_Ends[Bucket]):
@@ -210,10 +206,10 @@ class Below(_Ends[Bucket]):
 
     __slots__ = ()
 
-    def tokens(self, value: object) -> Iterator[Token]:
+    def tokens(self, value: object) -> Iterable[Token]:
         """The ends from the value on."""
-        if (end := as_end(value)) is not None:
-            yield from self.ordered[type(end)].from_on(end)
+        end = as_end(value)
+        return () if end is None else self.ordered[type(end)].from_on(end)
 
 
 class Ordered:
@@ -266,7 +262,7 @@ def as_end(value: object) -> float | str | None:
 
 def as_float(value: object) -> float | None:
     """A number as a float that keeps the order (large ones may become equal), else None."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
+    if isinstance(value, bool) or not isinstance(value, NUMBERS) or value != value:
         return None
     try:
         return float(value)
@@ -280,6 +276,20 @@ def cells(low: float, high: float) -> list[Token]:
         return []
     size = max(FINEST, math.frexp(high - low)[1])
     return [(size, place) for place in range(_place(low, size), _place(high, size) + 1)]
+
+
+def beginnings(low: str, high: str) -> list[Token] | None:
+    """How the texts of a range begin; None when in too many ways, [] when it is empty."""
+    if low > high:
+        return []
+    pairs = enumerate(zip(low, high, strict=False))
+    alike = next((at for at, (one, other) in pairs if one != other), min(len(low), len(high)))
+    shared = low[: min(alike, AFFIX)]
+    if alike < min(len(low), AFFIX):
+        ways = range(ord(low[alike]), ord(high[alike]) + 1)
+        if len(ways) <= WAYS:
+            return [shared + chr(way) for way in ways]
+    return [shared] if shared else None
 
 
 def _place(number: float, size: int) -> int:

@@ -1,49 +1,59 @@
 """The index answers as evaluating every filter would, whatever was added and removed before."""
 
+import tracemalloc
 from typing import Any as Json
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from durian.match import FilterIndex, parse
+from durian.match import Filter, FilterIndex, parse
+from durian.match.compound import Fields
 from tests.unit.match.strategies import FILTERS, NUMBERS, PAYLOADS, TEXTS
+from tests.unit.match.test_jsonform import HITS, MISSES
 
 KEYS = st.integers(0, 9)
 CHANGES = st.lists(st.tuples(KEYS, st.none() | FILTERS), max_size=30)
 
 
+class Both:
+    """An index, and the same filters one by one."""
+
+    def __init__(self, forms: dict[int, Json] | None = None) -> None:
+        self.index = FilterIndex()
+        self.filters: dict[int, Filter] = {}
+        for key, form in (forms or {}).items():
+            self.put(key, form)
+
+    def put(self, key: int, form: Json) -> None:
+        self.filters[key] = parse(form)
+        self.index.add(key, parse(form))
+
+    def remove(self, key: int) -> None:
+        del self.filters[key]
+        self.index.remove(key)
+
+    def assert_agree(self, payload: Json) -> None:
+        expected = sorted(key for key, one in self.filters.items() if one.matches(payload))
+        assert sorted(self.index.matching(payload)) == expected
+        assert len(self.index) == len(self.filters)
+
+
 def index_of(forms: dict[int, Json]) -> FilterIndex:
-    index = FilterIndex()
-    for key, form in forms.items():
-        index.add(key, parse(form))
-    return index
-
-
-def expected(forms: dict[int, Json], payload: Json) -> list[int]:
-    return sorted(key for key, form in forms.items() if parse(form).matches(payload))
-
-
-def change(index: FilterIndex, forms: dict[int, Json], key: int, form: Json | None) -> None:
-    if form is not None:
-        forms[key] = form
-        index.add(key, parse(form))
-    elif key in forms:
-        del forms[key]
-        index.remove(key)
+    return Both(forms).index
 
 
 @settings(max_examples=300, deadline=None)
 @given(CHANGES, st.lists(PAYLOADS, min_size=1, max_size=3))
-def test_answers_as_one_by_one(
-    changes: list[tuple[int, Json | None]], payloads: list[Json]
-) -> None:
-    index, forms = FilterIndex(), dict[int, Json]()
+def test_answers_as_one_by_one(changes: list[tuple[int, Json]], payloads: list[Json]) -> None:
+    both = Both()
     for key, form in changes:
-        change(index, forms, key, form)
+        if form is not None:
+            both.put(key, form)
+        elif key in both.filters:
+            both.remove(key)
         for payload in payloads:
-            assert sorted(index.matching(payload)) == expected(forms, payload)
-    assert len(index) == len(forms)
+            both.assert_agree(payload)
 
 
 # Few fields and values, so that buckets get crowded and are branched out.
@@ -57,28 +67,46 @@ CONDITIONS = st.one_of(
 )
 CROWDS = st.lists(
     st.dictionaries(st.sampled_from("abcd"), CONDITIONS, min_size=2, max_size=4),
-    min_size=60,
-    max_size=150,
+    min_size=40,
+    max_size=80,
 )
 
 
 @settings(max_examples=60, deadline=None)
 @given(CROWDS, st.lists(PAYLOADS, min_size=1, max_size=3), st.randoms(use_true_random=False))
 def test_answers_as_one_by_one_when_crowded(
-    forms: list[Json], payloads: Json, random: Json
+    forms: list[Json], payloads: list[Json], random: Json
 ) -> None:
-    kept = dict(enumerate(forms))
-    index = index_of(kept)
-    for key in random.sample(sorted(kept), len(kept) // 2):
-        change(index, kept, key, None)
+    both = Both(dict(enumerate(forms)))
+    for key in random.sample(range(len(forms)), len(forms) // 2):
+        both.remove(key)
         for payload in payloads:
-            assert sorted(index.matching(payload)) == expected(kept, payload)
+            both.assert_agree(payload)
 
 
 @given(st.lists(st.tuples(NUMBERS, NUMBERS), min_size=1, max_size=40), NUMBERS)
 def test_finds_ranges(ranges: list[tuple[Json, Json]], number: Json) -> None:
-    forms = {key: {"a": {"$gte": low, "$lte": high}} for key, (low, high) in enumerate(ranges)}
-    assert sorted(index_of(forms).matching({"a": number})) == expected(forms, {"a": number})
+    pairs = enumerate(ranges)
+    both = Both({key: {"a": {"$gte": low, "$lte": high}} for key, (low, high) in pairs})
+    both.assert_agree({"a": number})
+
+
+EVERY_RULE = Both(dict(enumerate(form for form, _ in HITS + MISSES)))
+ENDS = st.text(st.sampled_from("ab\0\U0010ffff"), max_size=3) | st.text(
+    "ab", min_size=30, max_size=35
+)
+
+
+@given(st.lists(st.tuples(ENDS, ENDS), min_size=1, max_size=40), ENDS)
+def test_finds_ranges_of_text(ranges: list[tuple[str, str]], text: str) -> None:
+    pairs = enumerate(ranges)
+    both = Both({key: {"a": {"$gte": low, "$lt": high}} for key, (low, high) in pairs})
+    both.assert_agree({"a": text})
+
+
+@pytest.mark.parametrize("payload", [payload for _, payload in HITS + MISSES], ids=repr)
+def test_answers_as_the_rules_say(payload: Json) -> None:
+    EVERY_RULE.assert_agree(payload)
 
 
 def test_of_nothing_finds_nothing() -> None:
@@ -106,27 +134,38 @@ def test_removing_what_is_not_there_is_an_error() -> None:
 
 
 def test_keeps_nothing_of_what_was_removed() -> None:
-    forms = {
-        key: {"a": key % 3, f"b{key}": {"$gt": key}, "c": {"$contains": "x"}} for key in range(99)
-    }
-    index = index_of(forms)
-    for key in forms:
-        index.remove(key)
-    assert len(index) == 0
-    assert index._root._shelves == {}
+    """A site whose listeners come and go does not grow."""
+    index = FilterIndex()
+    tracemalloc.start()
+    try:
+        for turn in range(200):
+            form = {"a": turn % 3, f"b{turn}": {"$gt": turn}, "c": {"$contains": f"x{turn}"}}
+            forms = [{**form, "key": key} for key in range(40)]
+            for key, one in enumerate(forms):
+                index.add(key, parse(one))
+            for key in range(40):
+                index.remove(key)
+            if turn == 20:
+                before, _ = tracemalloc.get_traced_memory()
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert after - before < 20_000
 
 
 def test_evaluates_few_of_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of 8,000 filters that differ by three fields together, those alike in two are not asked."""
-    forms = {key: {"a": key % 20, "b": key // 20 % 20, "c": key // 400} for key in range(8000)}
-    index = index_of(forms)
-    asked = []
-    matches = type(parse({}).condition).matches
-    monkeypatch.setattr(
-        type(parse({}).condition),
-        "matches",
-        lambda self, value: asked.append(self) or matches(self, value),  # type: ignore[func-returns-value]
+    """Of 8,000 filters that differ by three fields together, those alike in one are not asked."""
+    index = index_of(
+        {key: {"a": key % 20, "b": key // 20 % 20, "c": key // 400} for key in range(8000)}
     )
+    asked = []
+    matches = Fields.matches
+
+    def count(condition: Fields, value: object) -> bool:
+        asked.append(condition)
+        return matches(condition, value)
+
+    monkeypatch.setattr(Fields, "matches", count)
     assert index.matching({"a": 7, "b": 8, "c": 9}) == [7 + 20 * 8 + 400 * 9]
     assert len(asked) < 80
 
