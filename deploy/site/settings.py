@@ -35,6 +35,7 @@ MIDDLEWARE = [
     demo.MIDDLEWARE[0],
     "whitenoise.middleware.WhiteNoiseMiddleware",
     *demo.MIDDLEWARE[1:],
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 TEMPLATES = demo.TEMPLATES
 ROOT_URLCONF = demo.ROOT_URLCONF

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 from configparser import RawConfigParser
 from pathlib import Path
@@ -206,4 +207,7 @@ def _see_pages(site: Site) -> None:
     web = site.process("web", command.replace("0.0.0.0:8000", f"127.0.0.1:{port}").split())
     check = [part.replace("8000", port) for part in _compose()["web"]["healthcheck"]["test"][1:]]
     web.start(ready=lambda: site.run(check).returncode == 0)
+    style = f"http://127.0.0.1:{port}/static/durian/pages.css"
+    with urllib.request.urlopen(style, timeout=10) as answer:
+        assert answer.headers.get_content_type() == "text/css"
     web.end(signal.SIGTERM)
