@@ -64,8 +64,8 @@ def _blocking(settings: Settings) -> Iterator[Call]:
 @contextmanager
 def _session(settings: Settings) -> Iterator[Call]:
     with requests.Session() as session:
-        for scheme in ("http://", "https://"):
-            session.mount(scheme, CurlAdapter(settings))
+        for prefix in ("http://", "https://", ""):
+            session.mount(prefix, CurlAdapter(settings))
 
         def call(request: PreparedRequest, timeout: float) -> Result:
             try:
