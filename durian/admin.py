@@ -15,8 +15,8 @@ from django.utils.translation import gettext_lazy as _
 from durian.models import Attempt, Event, Listener
 from durian.registry import hooks
 from durian.signals import events_committed
+from durian.web.deliveries import as_text
 from durian.web.listeners import DISABLED_BY_STAFF
-from durian.web.typed import as_text
 
 if TYPE_CHECKING:
     ModelAdmin = admin.ModelAdmin[Any]

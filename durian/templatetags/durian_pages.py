@@ -5,8 +5,9 @@ from typing import Any
 from django import template
 from django.template.context import RequestContext
 
+from durian.web.deliveries import as_text
 from durian.web.page import reverse_beside
-from durian.web.typed import as_text, write
+from durian.web.typed import write
 
 register = template.Library()
 
@@ -14,7 +15,7 @@ register = template.Library()
 @register.simple_tag(takes_context=True)
 def page(context: RequestContext, name: str, *args: Any) -> str:
     """Return the address of another page of durian, wherever and however often it is mounted."""
-    return reverse_beside(context["request"], name, *args)
+    return reverse_beside(context.request, name, *args)
 
 
 register.filter("as_json", write)

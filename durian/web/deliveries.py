@@ -73,6 +73,11 @@ def one(listener: Listener, delivery: UUID) -> Sequence[Delivery]:
     return runs
 
 
+def as_text(value: bytes | memoryview) -> str:
+    """Return bytes from anywhere as text; what is no UTF-8 is replaced."""
+    return bytes(value).decode("utf-8", "replace")
+
+
 def of(listener: Listener) -> QuerySet[Attempt]:
     """Return the attempts of `listener`."""
     return Attempt.objects.filter(listener_id=listener.pk)

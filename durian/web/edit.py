@@ -23,7 +23,7 @@ class SelectHook(Page):
 
     def get(self, request: HttpRequest) -> HttpResponse:
         """Show the events; go on to the chosen one."""
-        form = create_select_hook_form()(request.GET or None)
+        form = create_select_hook_form()(request.GET if "type" in request.GET else None)
         if form.is_valid():
             return self.redirect("create", query="?" + urlencode(form.cleaned_data))
         return render(request, "durian/select.html", {"form": form, "hooks": hooks.all()})

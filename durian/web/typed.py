@@ -47,11 +47,6 @@ def write(value: Any) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False)
 
 
-def as_text(value: bytes | memoryview) -> str:
-    """Return bytes from anywhere as text; what is no UTF-8 is replaced."""
-    return bytes(value).decode("utf-8", "replace")
-
-
 def condition(const: int, query: str) -> Any:
     """Return what a filter asks for when `query` is typed beside the choice `const`.
 

@@ -4,9 +4,11 @@ import re
 import uuid
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+from django import forms
 from django.contrib.auth.models import User
 from django.core.cache import cache
 from django.db import connection
@@ -199,6 +201,36 @@ def test_a_filter_of_the_hooks_own_is_tried_too(client: Client) -> None:
         for name, message in (("chosen", "It passes"), ("other", "It does not pass")):
             data = {"try": "1", "payload": f'{{"name": "{name}"}}'}
             assert message in text(client.post("/hooks/create/?type=choosy", data))
+    finally:
+        hooks.unregister(hook)
+
+
+class OwnConfigForm(forms.Form):
+    url = forms.CharField()
+    headers = forms.JSONField(required=False)
+
+
+class OwnMatchForm(forms.Form):
+    city = forms.CharField(required=False)
+
+    def clean(self) -> dict[str, Any]:
+        return {"match": {"city": self.cleaned_data["city"]}}
+
+
+def test_a_hook_may_have_forms_of_its_own(client: Client) -> None:
+    hook = Hook("own", config_form=OwnConfigForm, match_forms=OwnMatchForm)
+    hooks.register(hook)
+    try:
+        page = "/hooks/create/?type=own"
+        assert 'name="city"' in text(client.get(page))
+        bad = {"url": "http://10.0.0.1/", "headers": '{"Host": "x"}', "city": "Oslo"}
+        shown = text(client.post(page, bad))
+        assert "is a private address" in shown
+        assert "cannot be set" in shown
+        client.post(page, {"url": URL, "headers": '{"X-A": "b"}', "city": "Oslo"})
+        listener = Listener.objects.get()
+        assert listener.match == {"city": "Oslo"}
+        assert listener.config == {"headers": {"X-A": "b"}}
     finally:
         hooks.unregister(hook)
 
@@ -455,6 +487,19 @@ def test_pages_mounted_elsewhere_link_to_each_other(client: Client, listener: Li
         page = text(client.get(f"/partners/{path}"))
         assert "/partners/" in page
         assert "/hooks/" not in page
+
+
+def test_a_site_may_have_its_own_base_and_policy(
+    client: Client, settings: Settings, tmp_path: Path
+) -> None:
+    (tmp_path / "durian").mkdir()
+    (tmp_path / "durian" / "base.html").write_text("My site {% block content %}{% endblock %}")
+    (tmp_path / "durian" / "policy.txt").write_text("default-src\n  'self'")
+    settings.TEMPLATES = [{**settings.TEMPLATES[0], "DIRS": [tmp_path]}]
+    response = client.get("/hooks/")
+    assert text(response).startswith("My site")
+    assert "My listeners" in text(response)
+    assert response["Content-Security-Policy"] == "default-src 'self'"
 
 
 # The test receiver
