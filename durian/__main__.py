@@ -1,6 +1,6 @@
 """The command `durian`: what `manage.py durian` does, for the site of DJANGO_SETTINGS_MODULE.
 
-`durian demo` brings a site of its own, and `durian receiver` needs none.
+`durian demo` brings a site of its own; `durian receiver` and help need none.
 """
 
 import os
@@ -10,17 +10,26 @@ from django.core.management import execute_from_command_line
 
 from durian.demo.place import use_temporary_database
 
+SETTINGS = "DJANGO_SETTINGS_MODULE"
+DEMO = "durian.demo.settings"
+
 
 def main() -> None:
     """Run `durian`."""
-    if sys.argv[1:2] == ["demo"]:
-        os.environ["DJANGO_SETTINGS_MODULE"] = "durian.demo.settings"
-        if "--prepare" not in sys.argv:
+    arguments = sys.argv[1:] or ["--help"]
+    if arguments[0] == "demo":
+        os.environ[SETTINGS] = DEMO
+        if "--prepare" not in arguments:
             use_temporary_database()
-    elif sys.argv[1:2] == ["receiver"]:
-        # It needs no site, but Django's command line needs settings.
-        os.environ.setdefault("DJANGO_SETTINGS_MODULE", "durian.demo.settings")
-    execute_from_command_line([sys.argv[0], "durian", *(sys.argv[1:] or ["--help"])])
+    elif arguments[0] == "receiver" or {"-h", "--help"} & set(arguments):
+        # Django's command line needs some settings, whichever.
+        os.environ.setdefault(SETTINGS, DEMO)
+    if SETTINGS not in os.environ:
+        sys.exit(
+            f"durian: which site? Call `python manage.py durian {arguments[0]}` in its folder, "
+            f"or set {SETTINGS}."
+        )
+    execute_from_command_line([sys.argv[0], "durian", *arguments])
 
 
 if __name__ == "__main__":
