@@ -40,7 +40,9 @@ def main() -> int:
         postgresql.stop()
         rabbitmq.stop()
     bad = [row.fault for row in rows if not row.good]
-    print(f"{len(rows) - len(bad)} of {len(rows)} good." + (f" Bad: {', '.join(bad)}" if bad else ""))
+    print(
+        f"{len(rows) - len(bad)} of {len(rows)} good." + (f" Bad: {', '.join(bad)}" if bad else "")
+    )
     return int(bool(bad))
 
 
@@ -69,7 +71,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("-n", type=int, default=1, help="how many rounds (default: 1)")
     parser.add_argument("--seed", type=int, help="for the random choices (default: a new one)")
     parser.add_argument("--short", action="store_true", help=f"only {', '.join(SHORT)}")
-    parser.add_argument("--sabotage", action="store_true", help="ack too early: must lose something")
+    parser.add_argument(
+        "--sabotage", action="store_true", help="ack too early: must lose something"
+    )
     return parser.parse_args()
 
 

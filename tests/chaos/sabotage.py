@@ -8,7 +8,6 @@ from django.apps import AppConfig
 
 from durian.wire.pump import Pump
 
-
 MOMENT_SECONDS = 0.3
 
 
@@ -30,5 +29,5 @@ class SabotageConfig(AppConfig):
         def forget(pump: Any, job: Any) -> None:
             pump._in_flight -= 1
 
-        Pump._on_message = ack_then_handle  # type: ignore[method-assign]
-        Pump._ack = forget  # type: ignore[method-assign]
+        setattr(Pump, "_on_message", ack_then_handle)  # noqa: B010  (a method, replaced)
+        setattr(Pump, "_ack", forget)  # noqa: B010

@@ -88,7 +88,7 @@ class World:
                 process = self.shop.process(role)
                 stack.callback(process.kill)
                 self.processes.append((role, process))
-            for role, process in self.processes:
+            for _, process in self.processes:
                 process.start(ready=lambda p=process: "Running" in p.log_tail())  # type: ignore[misc]
             yield
 
