@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from durian.errors import Unavailable
 from durian.wire.topology import Topology
 
 
@@ -46,6 +47,7 @@ class QueueState:
 
 
 Confirmed = Callable[[], None]
+Refused = Callable[[Unavailable], None]
 OnMessage = Callable[[Incoming], None]
 
 
@@ -56,27 +58,29 @@ class Publisher(Protocol):
         """Return what to wait for before `read`."""
         ...
 
-    def publish(self, message: Outgoing, confirmed: Confirmed) -> None:
-        """Send `message`; `confirmed` is called by a later `read`. Raises Unavailable,
-        MessageRefused for what cannot be sent."""
+    def publish(self, message: Outgoing, confirmed: Confirmed, refused: Refused) -> None:
+        """Send `message`; a later `read` calls either `confirmed`, or `refused` with the reason.
+
+        Raises Unavailable, MessageRefused for what cannot be sent.
+        """
         ...
 
     def read(self) -> None:
-        """Call what was confirmed.
+        """Call what was confirmed or refused.
 
-        Raises Unavailable when the connection is lost, or the broker refused a message: the
-        publisher is then of no further use, and what is not confirmed is to be published again.
+        Raises Unavailable when the connection is lost, MessageRefused when the broker closed it
+        because of one of the messages: the fate of all that are pending is then unknown.
         """
         ...
 
     @property
     def blocked(self) -> bool:
-        """Whether no more should be published now (an alarm of the broker, a refusal)."""
+        """Whether the broker asked to stop publishing (memory or disk alarm)."""
         ...
 
     @property
     def pending(self) -> int:
-        """How many messages are not confirmed yet."""
+        """How many messages are neither confirmed nor refused yet."""
         ...
 
     def close(self) -> None:

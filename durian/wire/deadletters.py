@@ -20,7 +20,7 @@ from durian.errors import MessageError, Unavailable
 from durian.wire.broker import Broker, Consumer, Incoming, Outgoing, Publisher
 from durian.wire.dead import ID_LENGTH, Autopsy, read_autopsy
 from durian.wire.messages import DeliveryMessage, decode, encode
-from durian.wire.publishing import MAX_UNCONFIRMED, wait_confirmed
+from durian.wire.publishing import MAX_UNCONFIRMED, wait_settled
 from durian.wire.topology import Topology
 from durian.wire.wakeup import wait_readable
 
@@ -59,6 +59,7 @@ class Walk:
         self._visitor = visitor
         self._deadline = math.inf if seconds is None else time.monotonic() + seconds
         self._publisher: Publisher | None = None
+        self._refusals: list[Unavailable] = []
         self._consumer: Consumer
         self.total = 0
         self.seen = 0
@@ -78,7 +79,9 @@ class Walk:
         try:
             self._read_all(progress)
             if self._publisher:
-                wait_confirmed(self._publisher, 0, CONFIRM_SECONDS)
+                wait_settled(self._publisher, 0, CONFIRM_SECONDS)
+            if self._refusals:
+                raise self._refusals[0]
         finally:
             if self._publisher:
                 self._publisher.close()
@@ -119,8 +122,9 @@ class Walk:
     def _replace(self, incoming: Incoming, message: Outgoing) -> None:
         if self._publisher is None:
             self._publisher = self._broker.publisher()
-        wait_confirmed(self._publisher, MAX_UNCONFIRMED - 1, CONFIRM_SECONDS)
-        self._publisher.publish(message, partial(self._consumer.ack, incoming.tag))
+        wait_settled(self._publisher, MAX_UNCONFIRMED - 1, CONFIRM_SECONDS)
+        ack = partial(self._consumer.ack, incoming.tag)
+        self._publisher.publish(message, ack, self._refusals.append)
 
 
 def revived(topology: Topology, letter: Letter) -> Outgoing:

@@ -41,9 +41,7 @@ class Link:
         self._poll = select.poll()
         self._poll.register(self._socket, select.POLLIN)
         self._next_tick = 0.0
-        with as_unavailable():
-            self.channel: amqp.Channel = self._amqp.channel()
-        self.channel.auto_decode = False
+        self.channel = self._open_channel()
 
     def fileno(self) -> int:
         """Return the socket."""
@@ -112,6 +110,16 @@ class Link:
             raise Unavailable(
                 f"The broker at {address} is away: {type(error).__name__}: {error}"
             ) from error
+
+    def _open_channel(self) -> amqp.Channel:
+        try:
+            with as_unavailable():
+                channel = self._amqp.channel()
+        except Unavailable:
+            self._amqp.collect()
+            raise
+        channel.auto_decode = False
+        return channel
 
     def _on_blocked(self, reason: str) -> None:
         self.blocked = True

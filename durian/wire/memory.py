@@ -9,9 +9,10 @@ import itertools
 import threading
 import time
 from collections import deque
+from functools import partial
 
 from durian.errors import TopologyError
-from durian.wire.broker import Confirmed, Incoming, OnMessage, Outgoing, QueueState
+from durian.wire.broker import Confirmed, Incoming, OnMessage, Outgoing, QueueState, Refused
 from durian.wire.topology import Queue, Topology
 from durian.wire.wakeup import Wakeup
 
@@ -143,30 +144,33 @@ class MemoryPublisher:
 
     def __init__(self, broker: MemoryBroker) -> None:
         self._broker = broker
-        self._confirmed: list[Confirmed] = []
+        self._settled: list[Confirmed] = []
         self._wakeup = Wakeup()
 
     def fileno(self) -> int:
         """Return what is readable when a confirm waits."""
         return self._wakeup.fileno()
 
-    def publish(self, message: Outgoing, confirmed: Confirmed) -> None:
+    def publish(self, message: Outgoing, confirmed: Confirmed, refused: Refused) -> None:
         """Put `message` into its queue."""
-        self._broker.put(message)
-        self._confirmed.append(confirmed)
+        try:
+            self._broker.put(message)
+            self._settled.append(confirmed)
+        except TopologyError as error:
+            self._settled.append(partial(refused, error))
         self._wakeup.set()
 
     def read(self) -> None:
-        """Call what waits for a confirm."""
+        """Call what was confirmed or refused."""
         self._wakeup.clear()
-        confirmed, self._confirmed = self._confirmed, []
-        for call in confirmed:
+        settled, self._settled = self._settled, []
+        for call in settled:
             call()
 
     @property
     def pending(self) -> int:
         """How many confirms wait for `read`."""
-        return len(self._confirmed)
+        return len(self._settled)
 
     def close(self) -> None:
         """Do nothing: what was published is in its queue."""

@@ -23,14 +23,19 @@ def publish_all(
     Raises Unavailable if the broker refuses one, is lost, or confirms nothing for `timeout`
     seconds; what was not confirmed is then of unknown fate.
     """
+    refusals: list[Unavailable] = []
     for message in messages:
-        wait_confirmed(publisher, MAX_UNCONFIRMED - 1, timeout)
-        publisher.publish(message, partial(confirmed, message))
-    wait_confirmed(publisher, 0, timeout)
+        wait_settled(publisher, MAX_UNCONFIRMED - 1, timeout)
+        if refusals:
+            break
+        publisher.publish(message, partial(confirmed, message), refusals.append)
+    wait_settled(publisher, 0, timeout)
+    if refusals:
+        raise refusals[0]
 
 
-def wait_confirmed(publisher: Publisher, pending: int, timeout: float) -> None:
-    """Return when no more than `pending` messages wait for their confirm.
+def wait_settled(publisher: Publisher, pending: int, timeout: float) -> None:
+    """Return when no more than `pending` messages are neither confirmed nor refused.
 
     Raises Unavailable as `publish_all` does.
     """

@@ -1,16 +1,17 @@
 """RabbitMQ, through kombu's connections and py-amqp's channels.
 
 Confirms are matched by tag here and not by kombu's `confirm_publish`, which matches them by
-arrival, one at a time. After any refusal the channel is of no further use: a channel opened before
-a quorum queue elected a new leader may be refused for ever.
+arrival, one at a time.
 """
 
 import logging
 import struct
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import amqp
@@ -18,7 +19,7 @@ from amqp.exceptions import FrameSyntaxError, NotFound, PreconditionFailed
 from kombu import Connection
 
 from durian.errors import ConfigurationError, MessageRefused, TopologyError, Unavailable
-from durian.wire.broker import Confirmed, Incoming, OnMessage, Outgoing, QueueState
+from durian.wire.broker import Confirmed, Incoming, OnMessage, Outgoing, QueueState, Refused
 from durian.wire.link import DECLARE, Link, as_unavailable
 from durian.wire.topology import Topology
 
@@ -85,9 +86,8 @@ class RabbitPublisher:
     def __init__(self, link: Link) -> None:
         self._link = link
         self._published = 0
-        self._unconfirmed: dict[int, tuple[Confirmed, bool]] = {}
-        self._refused: dict[int, Unavailable] = {}
-        self._confirmed: list[Confirmed] = []
+        self._pending: dict[int, _Pending] = {}
+        self._settled: list[Callable[[], None]] = []
         self._next_complaint = 0.0
         link.channel.confirm_select()
         link.channel.events["basic_ack"].add(self._on_ack)
@@ -98,13 +98,13 @@ class RabbitPublisher:
         """Return the socket."""
         return self._link.fileno()
 
-    def publish(self, message: Outgoing, confirmed: Confirmed) -> None:
-        """Write `message`; `confirmed` is called by the `read` that sees the broker's confirm.
+    def publish(self, message: Outgoing, confirmed: Confirmed, refused: Refused) -> None:
+        """Write `message`; a later `read` calls either `confirmed`, or `refused` with the reason.
 
         Raises Unavailable, MessageRefused for what AMQP cannot carry.
         """
         self._published += 1
-        self._unconfirmed[self._published] = confirmed, message.mandatory
+        self._pending[self._published] = _Pending(message, confirmed, refused)
         content = amqp.Message(
             message.body,
             delivery_mode=2,
@@ -123,10 +123,10 @@ class RabbitPublisher:
                 raise MessageRefused(f"AMQP cannot carry the message: {error}") from error
 
     def read(self) -> None:
-        """Call what was confirmed.
+        """Call what was confirmed or refused.
 
-        Raises Unavailable when the connection is lost, and, once all others are confirmed, when
-        the broker refused a message: MessageRefused for its size, TopologyError for its way.
+        Raises Unavailable when the connection is lost, MessageRefused when the broker closed the
+        channel because of a message, such as for its size.
         """
         try:
             with as_unavailable():
@@ -136,58 +136,62 @@ class RabbitPublisher:
                 raise MessageRefused(error.__cause__.reply_text) from error
             raise
         finally:
-            confirmed, self._confirmed = self._confirmed, []
-            for call in confirmed:
+            settled, self._settled = self._settled, []
+            for call in settled:
                 call()
-        if self._refused and len(self._refused) == len(self._unconfirmed):
-            raise next(iter(self._refused.values()))
 
     @property
     def blocked(self) -> bool:
-        """Whether the broker has an alarm, or refused a message: no more should be published."""
-        return self._link.blocked or bool(self._refused)
+        """Whether the broker has an alarm and takes no messages."""
+        return self._link.blocked
 
     @property
     def pending(self) -> int:
-        """How many messages are not confirmed yet."""
-        return len(self._unconfirmed)
+        """How many messages are neither confirmed nor refused yet."""
+        return len(self._pending) + len(self._settled)
 
     def close(self) -> None:
         """Close the connection."""
         self._link.close()
 
     def _on_ack(self, tag: int, multiple: bool) -> None:
-        for one in self._answered(tag, multiple):
-            # What was returned as unroutable is acked as well.
-            if one not in self._refused:
-                self._confirm(one)
+        for pending in self._answered(tag, multiple):
+            if pending.returned:
+                self._settled.append(partial(pending.refused, pending.returned))
+            else:
+                self._settled.append(pending.confirmed)
 
     def _on_nack(self, tag: int, multiple: bool) -> None:
-        for one in self._answered(tag, multiple):
-            _, mandatory = self._unconfirmed[one]
-            if mandatory:
-                self._refused.setdefault(one, Unavailable("The broker refused a message."))
+        for pending in self._answered(tag, multiple):
+            if pending.message.mandatory:
+                error = Unavailable(f"A queue refused what is sent to {_target(pending.message)}.")
+                self._settled.append(partial(pending.refused, error))
             else:
+                self._settled.append(pending.confirmed)
                 self._complain()
-                self._confirm(one)
 
-    def _on_return(self, error: Exception, exchange: str, key: str, message: Any) -> None:
-        target = f"exchange {exchange!r}" if exchange else f"queue {key!r}"
-        self._refused[int(message.properties["correlation_id"])] = TopologyError(
-            f"No queue takes what is sent to {target}. {DECLARE}"
-        )
+    def _on_return(self, error: Exception, exchange: str, key: str, content: Any) -> None:
+        # Its ack follows.
+        pending = self._pending[int(content.properties["correlation_id"])]
+        target = _target(pending.message)
+        pending.returned = TopologyError(f"No queue takes what is sent to {target}. {DECLARE}")
 
-    def _answered(self, tag: int, multiple: bool) -> list[int]:
-        return [one for one in self._unconfirmed if one <= tag] if multiple else [tag]
-
-    def _confirm(self, tag: int) -> None:
-        confirmed, _ = self._unconfirmed.pop(tag)
-        self._confirmed.append(confirmed)
+    def _answered(self, tag: int, multiple: bool) -> list["_Pending"]:
+        tags = [one for one in self._pending if one <= tag] if multiple else [tag]
+        return [self._pending.pop(one) for one in tags]
 
     def _complain(self) -> None:
         if time.monotonic() >= self._next_complaint:
             self._next_complaint = time.monotonic() + COMPLAINT_SECONDS
             logger.warning("A queue that is not durian's refuses events; it does not get them.")
+
+
+@dataclass
+class _Pending:
+    message: Outgoing
+    confirmed: Confirmed
+    refused: Refused
+    returned: TopologyError | None = None
 
 
 class RabbitConsumer:
@@ -252,6 +256,10 @@ class RabbitConsumer:
 
     def _on_cancel(self, consumer_tag: str) -> None:
         self._deleted = True
+
+
+def _target(message: Outgoing) -> str:
+    return f"exchange {message.exchange!r}" if message.exchange else f"queue {message.key!r}"
 
 
 def _check(urls: list[str]) -> None:

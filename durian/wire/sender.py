@@ -14,39 +14,44 @@ from durian.wire.publishing import MAX_UNCONFIRMED
 
 logger = logging.getLogger("durian.wire")
 
-Refused = Callable[[MessageRefused], None]
+Never = Callable[[MessageRefused], None]
 
 
 @dataclass(frozen=True)
 class _Parcel:
     message: Outgoing
     confirmed: Confirmed
-    refused: Refused
+    never: Never
 
 
 class Sender:
-    """Publishes over one connection after the other, in the thread that calls `turn`."""
+    """Publishes over one connection after the other, in the thread that calls `turn`.
+
+    What a queue refuses, or no queue takes, is set aside and published again after a while; the
+    others go on.
+    """
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
         self._publisher: Publisher | None = None
         self._waiting: deque[_Parcel] = deque()
         self._sent: dict[int, _Parcel] = {}
+        self._aside: list[_Parcel] = []
         self._window = MAX_UNCONFIRMED
         self._numbers = itertools.count()
         self._backoff = Backoff()
 
-    def send(self, message: Outgoing, confirmed: Confirmed, refused: Refused) -> None:
+    def send(self, message: Outgoing, confirmed: Confirmed, never: Never) -> None:
         """Take `message`; `confirmed` is called by the `turn` that sees the broker's confirm.
 
-        `refused` is called instead when the broker will never take it, such as for its size.
+        `never` is called instead when the broker will not take it at any time, as for its size.
         """
-        self._waiting.append(_Parcel(message, confirmed, refused))
+        self._waiting.append(_Parcel(message, confirmed, never))
 
     @property
     def idle(self) -> bool:
         """Whether everything was confirmed."""
-        return not self._waiting and not self._sent
+        return not self._waiting and not self._sent and not self._aside
 
     def sources(self) -> list[Publisher]:
         """Return what to wait for before the next `turn`."""
@@ -55,6 +60,7 @@ class Sender:
     def turn(self) -> None:
         """Connect if there is something to send, hear confirms, and send what may be sent."""
         try:
+            self._take_up_again()
             publisher = self._connected()
             if publisher is not None:
                 publisher.read()
@@ -62,7 +68,8 @@ class Sender:
         except MessageRefused as error:
             self._single_out(error)
         except Unavailable as error:
-            self._start_again(error)
+            self._complain(error)
+            self._start_again()
 
     def close(self) -> None:
         """Close the connection."""
@@ -76,42 +83,56 @@ class Sender:
         return self._publisher
 
     def _publish(self, publisher: Publisher) -> None:
-        while self._waiting and not publisher.blocked and len(self._sent) < self._window:
+        while self._waiting and not publisher.blocked and len(self._sent) < self._limit():
             number = next(self._numbers)
             self._sent[number] = parcel = self._waiting.popleft()
-            publisher.publish(parcel.message, partial(self._on_confirm, number))
+            publisher.publish(
+                parcel.message, partial(self._on_confirm, number), partial(self._on_refusal, number)
+            )
+
+    def _limit(self) -> int:
+        # Before what was set aside is taken up again, on a new connection, all others are settled.
+        return 0 if self._aside and self._backoff.due else self._window
 
     def _on_confirm(self, number: int) -> None:
         parcel = self._sent.pop(number)
-        if not self._sent:
-            # Not sooner: beside the others, one that is refused again and again may wait here.
+        if not self._sent and not self._aside:
             self._backoff.succeeded()
-        if self.idle:
             self._window = MAX_UNCONFIRMED
         parcel.confirmed()
 
-    def _single_out(self, error: MessageRefused) -> None:
-        """The broker does not say which message it refuses: it is told by being sent alone."""
-        if len(self._sent) > 1:
-            self._window = 1
-            self._start_again(error)
-            return
-        self.close()
-        self._window = MAX_UNCONFIRMED
-        for parcel in self._sent.values():
-            parcel.refused(error)
-        self._sent.clear()
+    def _on_refusal(self, number: int, error: Unavailable) -> None:
+        if not self._aside:
+            self._complain(error)
+        self._aside.append(self._sent.pop(number))
 
-    def _start_again(self, error: Unavailable) -> None:
-        level = logging.ERROR if isinstance(error, TopologyError) else logging.WARNING
-        waiting = len(self._sent) + len(self._waiting)
+    def _take_up_again(self) -> None:
+        if self._aside and self._backoff.due and not self._sent:
+            # A channel that is older than a queue's leader may be refused for ever.
+            self._start_again()
+
+    def _single_out(self, error: MessageRefused) -> None:
+        """Find the message at fault: the broker does not say which, so each is sent alone."""
+        if len(self._sent) == 1:
+            (parcel,) = self._sent.values()
+            self._sent.clear()
+            self._window = MAX_UNCONFIRMED
+            parcel.never(error)
+        else:
+            self._window = 1
+        self._start_again()
+
+    def _complain(self, error: Unavailable) -> None:
         logger.log(
-            level,
+            logging.ERROR if isinstance(error, TopologyError) else logging.WARNING,
             "Cannot publish; %d messages wait, next try in %.1f s: %s",
-            waiting,
+            len(self._sent) + len(self._waiting) + len(self._aside),
             self._backoff.failed(),
             error,
         )
+
+    def _start_again(self) -> None:
         self.close()
-        self._waiting.extendleft(reversed(self._sent.values()))
+        self._waiting.extendleft(reversed([*self._aside, *self._sent.values()]))
+        self._aside.clear()
         self._sent.clear()

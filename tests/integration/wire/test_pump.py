@@ -13,6 +13,7 @@ from durian.wire import pump as pump_module
 from durian.wire.broker import Broker, Incoming, Outgoing
 from durian.wire.dead import Autopsy, read_autopsy
 from durian.wire.messages import DeliveryMessage, decode, encode
+from durian.wire.publishing import publish_all
 from durian.wire.pump import Answer, Done, Outcome
 from tests.integration.wire.harness import (
     PATIENCE,
@@ -204,7 +205,7 @@ def test_a_forged_count_of_rests_does_no_harm(broker: Broker) -> None:
     newer = encode(delivery()).replace(b'"1.0"', b'"2.0"')
     publisher = broker.publisher()
     forged = Outgoing("", broker.topology.deliver, newer, headers={"durian-parked": "many"})
-    publisher.publish(forged, lambda: None)
+    publish_all(publisher, [forged])
     with pumping(broker, reading(broker)):
         wait_for(broker, broker.topology.dead, 1)
     publisher.close()

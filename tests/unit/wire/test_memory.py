@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from durian.errors import TopologyError
+from durian.errors import TopologyError, Unavailable
 from durian.wire.broker import Incoming, Outgoing
 from durian.wire.memory import MemoryBroker, MemoryConsumer
 from durian.wire.publishing import publish_all
@@ -90,15 +90,17 @@ def test_events_go_to_the_matchers(broker: MemoryBroker) -> None:
 def test_a_confirm_comes_when_the_publisher_reads(broker: MemoryBroker) -> None:
     confirmed: list[int] = []
     publisher = broker.publisher()
-    publisher.publish(Outgoing("", broker.topology.dead, b""), lambda: confirmed.append(1))
+    refused: list[Unavailable] = []
+    message = Outgoing("", broker.topology.dead, b"")
+    publisher.publish(message, lambda: confirmed.append(1), refused.append)
     assert (confirmed, publisher.pending) == ([], 1)
     publisher.read()
-    assert (confirmed, publisher.pending) == ([1], 0)
+    assert (confirmed, publisher.pending, refused) == ([1], 0, [])
 
 
 def test_a_message_for_no_queue_is_refused(broker: MemoryBroker) -> None:
     with pytest.raises(TopologyError, match=r"'nowhere'"):
-        broker.publisher().publish(Outgoing("", "nowhere", b""), lambda: None)
+        publish_all(broker.publisher(), [Outgoing("", "nowhere", b"")])
 
 
 def test_a_delayed_message_counts_where_it_rests(broker: MemoryBroker) -> None:

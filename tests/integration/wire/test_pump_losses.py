@@ -1,0 +1,192 @@
+"""What RabbitMQ and the network can do to a pump: nothing is lost, and it comes back."""
+
+import logging
+import queue
+import threading
+
+import pytest
+
+from durian.wire import connect
+from durian.wire.broker import Broker, Incoming, Outgoing
+from durian.wire.dead import read_autopsy
+from durian.wire.pump import Answer, Done, Outcome
+from tests.integration.wire.harness import (
+    PATIENCE,
+    channel,
+    cut_connections,
+    numbered,
+    onward,
+    pumping,
+    put,
+    take,
+    wait_for,
+    waiting,
+)
+from tests.servers.free import wait_until
+from tests.servers.rabbitmq import PrivateRabbitMQ
+
+
+def published(broker: Broker) -> list[bytes]:
+    """Return the bodies of all that the pump published."""
+    count = waiting(broker, broker.topology.match)
+    return [incoming.body for incoming in take(broker, broker.topology.match, count)]
+
+
+def test_a_message_is_not_acked_before_its_consequences_are_confirmed(
+    rabbitmq: PrivateRabbitMQ, rabbit: Broker
+) -> None:
+    recorded: queue.Queue[Done] = queue.Queue()
+    looks: list[Incoming] = []
+
+    def handle(incoming: Incoming, answer: Answer) -> None:
+        looks.append(incoming)
+        answer(Outcome([Outgoing("", rabbit.topology.match, b"")], record=recorded.put))
+
+    put(rabbit, rabbit.topology.deliver, [b"1"])
+    with pumping(rabbit, handle):
+        stale = recorded.get(timeout=PATIENCE)
+        cut_connections(rabbitmq)
+        # The ack of a connection that is gone must not meet a message of the next one.
+        wait_until(lambda: len(looks) == 2, PATIENCE, "it comes again")
+        stale()
+        recorded.get(timeout=PATIENCE)()
+        wait_for(rabbit, rabbit.topology.match, 2)
+    assert [incoming.redelivered for incoming in looks] == [False, True]
+    assert waiting(rabbit, rabbit.topology.deliver) == 0
+
+
+def test_cut_connections_lose_nothing(rabbitmq: PrivateRabbitMQ, rabbit: Broker) -> None:
+    seen = threading.Semaphore(0)
+
+    def handle(incoming: Incoming, answer: Answer) -> None:
+        seen.release()
+        onward(rabbit)(incoming, answer)
+
+    put(rabbit, rabbit.topology.deliver, numbered(5000))
+    with pumping(rabbit, handle, prefetch=50):
+        for _ in range(2):
+            seen.acquire(timeout=PATIENCE)
+            cut_connections(rabbitmq)
+        wait_until(
+            lambda: waiting(rabbit, rabbit.topology.match) >= 5000, PATIENCE, "all came through"
+        )
+        wait_for(rabbit, rabbit.topology.deliver, 0)
+    assert set(published(rabbit)) == set(numbered(5000))
+    assert waiting(rabbit, rabbit.topology.deliver) == 0
+
+
+def test_a_killed_broker_loses_nothing(
+    rabbitmq: PrivateRabbitMQ, rabbit: Broker, caplog: pytest.LogCaptureFixture
+) -> None:
+    seen = threading.Semaphore(0)
+
+    def handle(incoming: Incoming, answer: Answer) -> None:
+        seen.release()
+        onward(rabbit)(incoming, answer)
+
+    put(rabbit, rabbit.topology.deliver, numbered(3000))
+    with pumping(rabbit, handle, prefetch=50):
+        seen.acquire(timeout=PATIENCE)
+        rabbitmq.kill()
+        rabbitmq.start()
+        wait_until(
+            lambda: waiting(rabbit, rabbit.topology.match) >= 3000, 60, "all came through", 0.2
+        )
+        wait_for(rabbit, rabbit.topology.deliver, 0)
+    assert set(published(rabbit)) == set(numbered(3000))
+    # It tried now and then, and did not flood the log.
+    assert len(caplog.records) < 40
+    assert "guest:guest" not in caplog.text
+
+
+@pytest.fixture
+def own(rabbitmq: PrivateRabbitMQ, amqp_prefix: str) -> Broker:
+    """A broker whose queues this test may delete."""
+    broker = connect.broker(rabbitmq.url, amqp_prefix)
+    broker.declare(public=False)
+    return broker
+
+
+def test_a_deleted_queue_is_named_with_the_remedy_and_consumed_once_it_is_back(
+    rabbitmq: PrivateRabbitMQ, own: Broker, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pumping(own, onward(own)):
+        put(own, own.topology.deliver, [b"before"])
+        wait_for(own, own.topology.match, 1)
+        with channel(rabbitmq) as plain:
+            plain.queue_delete(own.topology.deliver)
+        wait_until(lambda: "durian topology" in caplog.text, PATIENCE, "the remedy is logged")
+        own.declare(public=False)
+        put(own, own.topology.deliver, [b"after"])
+        wait_for(own, own.topology.match, 2)
+    errors = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert own.topology.deliver in errors[0].getMessage()
+
+
+def test_a_consequence_without_a_queue_waits_and_holds_up_nobody_else(
+    rabbitmq: PrivateRabbitMQ, own: Broker, caplog: pytest.LogCaptureFixture
+) -> None:
+    missing = own.topology.delay(4.0)
+    with channel(rabbitmq) as plain:
+        plain.queue_delete(missing)
+
+    def handle(incoming: Incoming, answer: Answer) -> None:
+        queue = missing if incoming.body == b"0" else own.topology.match
+        answer(Outcome([Outgoing("", queue, incoming.body)]))
+
+    put(own, own.topology.deliver, numbered(100))
+    with pumping(own, handle):
+        wait_until(lambda: "durian topology" in caplog.text, PATIENCE, "the remedy is logged")
+        wait_for(own, own.topology.match, 99)
+        own.declare(public=False)
+        # What was refused is published again, and the others were published once.
+        wait_for(own, missing, 1)
+    assert len(published(own)) == 99
+    assert missing in caplog.text
+    assert len(caplog.records) < 20
+
+
+@pytest.mark.usefixtures("small_messages")
+def test_a_consequence_that_the_broker_never_takes_is_buried_alone(rabbit: Broker) -> None:
+    def handle(incoming: Incoming, answer: Answer) -> None:
+        size = 5000 if incoming.body == b"7" else 10
+        answer(Outcome([Outgoing("", rabbit.topology.match, incoming.body + b" " * size)]))
+
+    put(rabbit, rabbit.topology.deliver, numbered(50))
+    with pumping(rabbit, handle):
+        wait_for(rabbit, rabbit.topology.dead, 1)
+        wait_until(
+            lambda: waiting(rabbit, rabbit.topology.match) >= 49, PATIENCE, "the others go on"
+        )
+    (incoming,) = take(rabbit, rabbit.topology.dead, 1)
+    assert incoming.body == b"7"
+    assert read_autopsy(incoming.headers, incoming.body).reason == "message-refused"
+    assert {int(body) for body in published(rabbit)} == set(range(50)) - {7}
+    assert waiting(rabbit, rabbit.topology.deliver) == 0
+
+
+def test_a_message_that_ends_its_process_again_and_again_is_buried_by_the_broker(
+    rabbitmq: PrivateRabbitMQ, rabbit: Broker
+) -> None:
+    put(rabbit, rabbit.topology.deliver, [b'{"hook": "order.paid", "listener": 5}'])
+    with channel(rabbitmq) as plain:
+        for _ in range(51):
+            message = None
+            while message is None:
+                message = plain.basic_get(rabbit.topology.deliver)
+            plain.basic_reject(message.delivery_tag, requeue=True)
+    wait_for(rabbit, rabbit.topology.dead, 1)
+    (incoming,) = take(rabbit, rabbit.topology.dead, 1)
+    autopsy = read_autopsy(incoming.headers, incoming.body)
+    assert (autopsy.reason, autopsy.source) == ("delivery-limit", rabbit.topology.deliver)
+    assert (autopsy.hook, autopsy.listener) == ("order.paid", 5)
+    assert autopsy.died > 1_700_000_000
+
+
+def test_a_pump_without_a_broker_stops_in_its_bound(caplog: pytest.LogCaptureFixture) -> None:
+    nowhere = connect.broker("amqp://user:hunter2@127.0.0.1:1//", "")
+    with pumping(nowhere, onward(nowhere)) as running:
+        wait_until(lambda: "is away" in caplog.text, PATIENCE, "it says so")
+        running.stop(within=1.0)
+    assert "amqp://user:**@127.0.0.1:1//" in caplog.text
+    assert "hunter2" not in caplog.text
