@@ -8,7 +8,7 @@ from requests import PreparedRequest, Response
 from requests.adapters import BaseAdapter
 from requests.utils import get_encoding_from_headers
 
-from deliverer.http import Settings, perform
+from deliverer.http import Settings, close_later, perform
 from durian.errors import DeadlineExceeded, DeliveryError, InvalidURL, TLSFailed
 
 DEFAULT_TIMEOUT = 30.0
@@ -59,7 +59,7 @@ class CurlAdapter(BaseAdapter):
     def close(self) -> None:
         """Close the connections that are kept open."""
         while self._free:
-            self._free.pop().close()
+            close_later(self._free.pop())
 
     def _exchange(self, request: PreparedRequest, timeout: float) -> Response | DeliveryError:
         # A handle is for one thread at a time, and keeps its connections for the next one.

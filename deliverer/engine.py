@@ -160,6 +160,10 @@ class Engine:
             _call(job.on_result, stopped, 0.0)
         for handle in self._free:
             handle.close()
+        # It would wait for resolvers that still ask name servers which do not answer.
+        threading.Thread(target=self._release, name="durian-engine-release", daemon=True).start()
+
+    def _release(self) -> None:
         self._multi.close()
         self._selector.close()
 

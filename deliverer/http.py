@@ -9,6 +9,7 @@ bytes and MAX_HEADERS bytes of headers.
 import io
 import logging
 import socket
+import threading
 from dataclasses import dataclass, field
 from functools import lru_cache
 from http import HTTPStatus
@@ -205,7 +206,15 @@ def exchange(request: PreparedRequest, timeout: float, settings: Settings) -> Re
     try:
         return perform(handle, request, timeout, settings)
     finally:
-        handle.close()
+        close_later(handle)
+
+
+def close_later(handle: pycurl.Curl) -> None:
+    """Close `handle` without waiting.
+
+    libcurl would wait for a resolver that still asks a name server which does not answer.
+    """
+    threading.Thread(target=handle.close, daemon=True).start()
 
 
 def perform(

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -27,6 +28,7 @@ from durian.simulator import Behaviour, Simulator
 from tests.integration.conformance import WAYS, post
 
 PORT = 8080
+DEADLINE = 1.5
 PUBLIC, PUBLIC_V6 = "93.184.216.34", "2606:2800:21f::34"
 PRIVATE, LOOPBACK, LOOPBACK_V6 = "10.1.2.3", "127.0.0.1", "::1"
 ADDRESSES = (PUBLIC, PUBLIC_V6, PRIVATE, LOOPBACK, LOOPBACK_V6)
@@ -47,8 +49,12 @@ NAMES: dict[str, list[list[str]]] = {
     "teredo.example": [["2001:0:a01:203::1"]],
     "isatap.example": [["2001:db8:1::5efe:a01:203"]],
     "xn--bcher-kva.example": [[PUBLIC]],
+    "silent.example": [],
 }
-"""What the DNS answers to the first look-up of a name, the second and so on; the last one stays."""
+"""What the DNS answers to the first look-up of a name, the second and so on; the last one stays.
+
+A name without an answer gets none at all, not even that it does not exist.
+"""
 
 
 @dataclass(frozen=True)
@@ -65,12 +71,14 @@ class Call:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The answer's status or the error's name and text, and the addresses that were reached."""
+    """The answer's status or the error's name and text, the addresses that were reached, and the
+    seconds until all was over, the stopping of an engine included."""
 
     status: int | None
     error: str
     permanent: bool
     reached: Sequence[str]
+    seconds: float
 
 
 def available() -> bool:
@@ -107,6 +115,8 @@ class _NameServer(socketserver.BaseRequestHandler):
         packet, reply = self.request
         name, kind, end = _question(packet)
         answers = NAMES.get(".".join(name.split(".")[-2:]), [[]])
+        if not answers:
+            return
         number = self.looked_up[name, kind]
         self.looked_up[name, kind] += 1
         version = {1: 4, 28: 6}.get(kind)
@@ -155,18 +165,20 @@ def _noting(reached: list[str], address: str) -> Simulator:
 
 
 def _outcomes(call: Call, reached: list[str]) -> Iterator[Outcome]:
-    guard = Guard(call.allow_networks, call.allow_hosts, call.allow_ports)
+    settings = Settings(Guard(call.allow_networks, call.allow_hosts, call.allow_ports))
     for _ in range(call.times):
         reached.clear()
-        with WAYS[call.way](Settings(guard)) as make_exchange:
-            yield _outcome(make_exchange(post(call.url), 2.0), reached)
+        began = time.monotonic()
+        with WAYS[call.way](settings) as make_exchange:
+            result = make_exchange(post(call.url), DEADLINE)
+        yield _outcome(result, list(reached), time.monotonic() - began)
 
 
-def _outcome(result: Result, reached: list[str]) -> Outcome:
+def _outcome(result: Result, reached: list[str], seconds: float) -> Outcome:
     if isinstance(result, Response):
-        return Outcome(result.status_code, "", False, list(reached))
+        return Outcome(result.status_code, "", False, reached, seconds)
     text = f"{type(result).__name__}: {result}"
-    return Outcome(None, text, result.permanent, list(reached))
+    return Outcome(None, text, result.permanent, reached, seconds)
 
 
 def _main() -> None:
