@@ -1,5 +1,6 @@
 """What runs beside a site in its own process, and what the outbox sets off there."""
 
+import atexit
 import logging
 import os
 import threading
@@ -12,6 +13,9 @@ from durian.wire import connect
 
 logger = logging.getLogger("durian")
 
+EXIT_SECONDS = 2.0
+"""How long a process that ends waits for the batch that its relay is publishing."""
+
 
 class Background:
     """The relay of this process: started at the first event after a fork.
@@ -21,9 +25,11 @@ class Background:
 
     def __init__(self) -> None:
         self._relay: roles.PublisherRole | None = None
+        self._thread: threading.Thread | None = None
         self._inherited: list[roles.PublisherRole] = []
         self._lock = threading.Lock()
         os.register_at_fork(after_in_child=self._forget)
+        atexit.register(self._finish)
 
     def nudge(self) -> None:
         """Have the outboxes drained, now. Never blocks and never talks to the broker."""
@@ -37,18 +43,25 @@ class Background:
         # parent's connections are kept, unused, for closing them would end the parent's own.
         if self._relay:
             self._inherited.append(self._relay)
-        self._relay = None
+        self._relay = self._thread = None
         self._lock = threading.Lock()
         connect.broker.cache_clear()
 
+    def _finish(self) -> None:
+        # A script that raises events and ends: what it has claimed, others would wait a lease for.
+        if self._relay and self._thread:
+            self._relay.stop(EXIT_SECONDS)
+            self._thread.join(EXIT_SECONDS)
+
     def _start(self) -> roles.PublisherRole:
         relay = roles.PublisherRole(sweep=None)
-        running: list[roles.Role] = [relay]
+        others: list[roles.Role] = []
         if roles.is_embedded():
             logger.warning(roles.EMBEDDED_WARNING)
-            running += [roles.MatcherRole(), roles.DelivererRole()]
-        for role in running:
+            others = [roles.MatcherRole(), roles.DelivererRole()]
+        for role in others:
             roles.start_thread(role.run, f"durian-{role.name}")
+        self._thread = roles.start_thread(relay.run, f"durian-{relay.name}")
         return relay
 
 

@@ -1,0 +1,31 @@
+import time
+import uuid
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from durian.ids import delivery_id, new_event_id
+
+
+def test_an_event_id_is_a_uuid_of_version_7_of_now() -> None:
+    before = time.time_ns() // 1_000_000
+    made = new_event_id()
+    after = time.time_ns() // 1_000_000
+    assert before <= made.int >> 80 <= after
+    assert (made.version, made.variant) == (7, uuid.RFC_4122)
+
+
+def test_event_ids_are_unique_and_ascend() -> None:
+    made = [new_event_id() for _ in range(2000)]
+    assert len(set(made)) == 2000
+    # Two within a quarter of a microsecond are in the order of chance.
+    moments = [one.int >> 64 for one in made]
+    assert moments == sorted(moments)
+
+
+@given(event=st.uuids(), listener=st.integers(1), other=st.integers(1))
+def test_a_delivery_has_one_id_for_each_event_and_listener(
+    event: uuid.UUID, listener: int, other: int
+) -> None:
+    same = delivery_id(str(event), listener) == delivery_id(str(event), other)
+    assert same == (listener == other)

@@ -1,0 +1,84 @@
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from durian.errors import MessageError
+from durian.ids import delivery_id, new_event_id
+from durian.matcher import Matcher
+from durian.wire.broker import Incoming
+from durian.wire.messages import DeliveryMessage, EventMessage, decode, encode
+from durian.wire.pump import Outcome
+from durian.wire.topology import Topology
+
+NAMES = Topology("shop.")
+BODY = '{"type": "person", "timestamp": "2026-05-01", "data": {"name": "Joe"}}'
+
+
+class Everybody:
+    """Listeners that want all, and note what they are asked."""
+
+    def __init__(self, found: list[int]) -> None:
+        self.found = found
+        self.caught_up: list[int] = []
+        self.asked: list[tuple[str, object]] = []
+
+    def catch_up(self, version: int) -> None:
+        self.caught_up.append(version)
+
+    def matching(self, hook: str, payload: object) -> list[int]:
+        assert self.caught_up
+        self.asked.append((hook, payload))
+        return self.found
+
+
+def event(body: str = BODY, envelope: str = "standard") -> EventMessage:
+    return EventMessage(
+        id=str(new_event_id()),
+        hook="person",
+        body=body,
+        envelope=envelope,
+        created=12.5,
+        listeners=9,
+    )
+
+
+def match(listeners: Everybody, body: bytes, public: bool = False) -> Outcome:
+    answers: list[Outcome] = []
+    Matcher(listeners, NAMES, public)(Incoming(1, body, {}, False, NAMES.match), answers.append)
+    (outcome,) = answers
+    return outcome
+
+
+@given(found=st.lists(st.integers(1, 2**40), unique=True, max_size=5))
+def test_each_listener_gets_one_delivery_with_the_same_text(found: list[int]) -> None:
+    raised = event()
+    outcome = match(Everybody(found), encode(raised))
+    made = [decode(DeliveryMessage, message.body) for message in outcome.publish]
+    assert [delivery.listener for delivery in made] == found
+    assert all(message.key == NAMES.deliver for message in outcome.publish)
+    for message, delivery in zip(outcome.publish, made, strict=True):
+        assert message.mandatory
+        assert message.message_id == delivery.id == delivery_id(raised.id, delivery.listener)
+        assert (delivery.event, delivery.hook, delivery.body) == (raised.id, "person", BODY)
+        assert (delivery.created, delivery.attempt) == (12.5, 1)
+
+
+def test_the_listeners_are_fresh_before_they_are_asked_about_the_data() -> None:
+    listeners = Everybody([])
+    assert match(listeners, encode(event())).publish == []
+    assert listeners.caught_up == [9]
+    assert listeners.asked == [("person", {"name": "Joe"})]
+
+
+def test_others_get_the_body_where_the_exchange_for_them_is_on() -> None:
+    (message,) = match(Everybody([]), encode(event()), public=True).publish
+    assert (message.exchange, message.key) == (NAMES.public, "person")
+    assert json.loads(message.body) == json.loads(BODY)
+    assert not message.mandatory
+
+
+def test_what_is_no_event_raises() -> None:
+    with pytest.raises(MessageError):
+        match(Everybody([]), b"{}")
