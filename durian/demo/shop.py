@@ -3,6 +3,7 @@
 import itertools
 import random
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,7 @@ from durian.demo.inbox import BROKEN
 from durian.demo.models import Order, Person
 from durian.match import Startswith, to_json
 from durian.models import Event, Listener
-from durian.testing import capture_events
+from durian.signals import events_recorded
 
 LOGIN = PASSWORD = "demo"  # noqa: S105  (on loopback, and printed on the screen)
 NAMES = ("Joe", "Jane", "Jerry", "Elaine", "George", "Newman", "Kosmo", "Susan")
@@ -75,11 +76,23 @@ def happenings() -> Iterator[Event]:
     """
     chance = random.Random()  # noqa: S311  (a demo's customers need no cryptography)
     for number in itertools.count():
-        with capture_events() as events, transaction.atomic():
+        with _recorded() as events, transaction.atomic():
             _happen(number, chance)
         yield from events
         if number % 10 == 0:
             _roll_back()
+
+
+@contextmanager
+def _recorded() -> Iterator[list[Event]]:
+    recorded: list[Event] = []
+
+    def keep(events: list[Event], **_: Any) -> None:
+        recorded.extend(events)
+
+    events_recorded.connect(keep, weak=False)
+    yield recorded
+    events_recorded.disconnect(keep)
 
 
 def expected(events: list[Event], subscriptions: dict[int, Subscription]) -> set[tuple[str, int]]:
