@@ -63,7 +63,7 @@ def test_the_sdist_has_the_license_and_the_readme(dist: Path) -> None:
 def test_the_installed_wheel_runs_the_demo(wheel: Path, tmp_path: Path) -> None:
     venv.create(tmp_path / "venv")
     binaries = tmp_path / "venv" / "bin"
-    pip = [sys.executable, "-m", "pip", "--python", binaries / "python"]
+    pip: list[str | Path] = [sys.executable, "-m", "pip", "--python", binaries / "python"]
     run(*pip, "install", "--quiet", wheel, cwd=tmp_path)
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
