@@ -29,6 +29,8 @@ ARGUMENTS = [
 ]
 PHONE, DESK = 390, 1200
 URL = "http://127.0.0.1:9/hook"
+# The machine may be busy with other tests; no expectation waits once it is met.
+expect.set_options(timeout=20_000)
 
 
 @pytest.fixture(autouse=True)
