@@ -11,7 +11,8 @@ from dataclasses import asdict, dataclass
 from typing import IO, Any
 
 from durian import roles
-from durian.cli.output import console, print_json, print_table, progress, when
+from durian.cli.output import console, plain, print_json, print_table, progress, when
+from durian.errors import DurianError
 from durian.wire.deadletters import Leave, Letter, Visitor, Walk, revived
 
 HELP = "look into the dead letters, replay or discard them"
@@ -133,7 +134,8 @@ def _show(options: dict[str, Any]) -> int:
     found: list[Letter] = []
     _walk(Selection(ids=(options["id"],)), found.append)
     if not found:
-        console().print(f"There is no dead letter {options['id']!r}; `durian dead list` has all.")
+        text = f"There is no dead letter {options['id']!r}; `durian dead list` has all."
+        console().print(text, markup=False)
         return 1
     letter = found[0]
     if options["json"]:
@@ -142,8 +144,8 @@ def _show(options: dict[str, Any]) -> int:
     out = console()
     for name, value in {"id": letter.id, **asdict(letter.autopsy)}.items():
         is_time = name in ("died", "first_attempt", "last_attempt")
-        out.print(f"{name:14} {when(value) if is_time else value}", markup=False)
-    out.print(_readable(letter.body), markup=False)
+        out.print(f"{name:14} {when(value) if is_time else plain(value)}", markup=False)
+    out.print(plain(_readable(letter.body)), markup=False)
     return 0
 
 
@@ -160,7 +162,7 @@ def _change(options: dict[str, Any], done: str, change: Visitor) -> int:
     selection = _selection(options)
     if not selection and not options["all"]:
         console().print(
-            "Say which letters: by id, --hook, --listener, --reason, --older, or --all."
+            "Say which letters: by id, --hook, --listener, --reason, --older, --newer, or --all."
         )
         return 2
     dry = options["dry_run"]
@@ -170,18 +172,26 @@ def _change(options: dict[str, Any], done: str, change: Visitor) -> int:
 
 
 def _export(options: dict[str, Any]) -> int:
-    with ExitStack() as stack:
-        out: IO[str] = sys.stdout
-        if options["output"]:
-            out = stack.enter_context(open(options["output"], "w", encoding="utf-8"))
-
-        def write(letter: Letter) -> None:
-            out.write(json.dumps(_exported(letter)) + "\n")
-
-        _, matched = _walk(_selection(options), write)
+    target = options["output"] or "standard output"
+    try:
+        with ExitStack() as stack:
+            out: IO[str] = sys.stdout
+            if options["output"]:
+                out = stack.enter_context(open(options["output"], "w", encoding="utf-8"))
+            matched = _write(out, _selection(options))
+    except OSError as error:
+        raise DurianError(f"Cannot write to {target}: {error.strerror}.") from error
     if options["output"]:
-        console().print(f"{matched} dead letters written to {options['output']}.", markup=False)
+        console().print(f"{matched} dead letters written to {target}.", markup=False)
     return 0
+
+
+def _write(out: IO[str], selection: Selection) -> int:
+    def write(letter: Letter) -> None:
+        out.write(json.dumps(_exported(letter)) + "\n")
+
+    _, matched = _walk(selection, write)
+    return matched
 
 
 def _walk(selection: Selection, visit: Callable[[Letter], Any]) -> tuple[Walk, int]:

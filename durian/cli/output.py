@@ -11,6 +11,10 @@ from django.core.serializers.json import DjangoJSONEncoder
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
+from rich.text import Text
+
+PIPE_WIDTH = 10_000
+"""What reads a pipe wants whole lines."""
 
 Report = Callable[[int, int | None], None]
 
@@ -25,13 +29,23 @@ def print_json(value: Any) -> None:
     sys.stdout.write(json.dumps(value, cls=DjangoJSONEncoder) + "\n")
 
 
+def plain(value: Any) -> str:
+    """Return `value` as text that gives the terminal no orders: it may be of a hostile receiver."""
+    return "".join(one if one.isprintable() or one == "\n" else "\ufffd" for one in str(value))
+
+
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Print a table; in a pipe its lines are not cut."""
-    table = Table(*columns, box=None, pad_edge=False, header_style="bold")
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for number, column in enumerate(columns):
+        # The first one names the row, for the next command: it is not to be cut.
+        table.add_column(column, no_wrap=number == 0)
     for row in rows:
-        table.add_row(*(str(cell) for cell in row))
+        table.add_row(*(Text(plain(cell).replace("\n", " ")) for cell in row))
     out = console()
-    out.print(table, crop=out.is_terminal)
+    if not out.is_terminal:
+        out.width = PIPE_WIDTH
+    out.print(table)
 
 
 def when(seconds: float) -> str:

@@ -1,0 +1,258 @@
+"""`durian dead`: on RabbitMQ, and on the broker in memory, which only this process sees."""
+
+import json
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from pytest_django.fixtures import Settings
+
+from durian import roles
+from durian.wire.broker import Broker, Incoming
+from durian.wire.dead import Autopsy, letter
+from durian.wire.messages import DeliveryMessage, decode, encode
+from durian.wire.publishing import publish_all
+from tests.integration.wire.harness import take, wait_for, waiting
+from tests.unit.wire.make import delivery
+
+NOW = 1_750_000_000.0
+
+
+@dataclass
+class Said:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def lines(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+Dead = Callable[..., Said]
+
+
+@pytest.fixture(params=["memory", "rabbitmq"])
+def broker(request: pytest.FixtureRequest, settings: Settings) -> Broker:
+    url, prefix = "memory://", f"{uuid.uuid4().hex}."
+    if request.param == "rabbitmq":
+        prefix = request.getfixturevalue("amqp_prefix")
+        url = request.getfixturevalue("rabbitmq").url
+    settings.DURIAN = {**settings.DURIAN, "BROKER_URL": url, "NAME_PREFIX": prefix}
+    broker = roles.broker()
+    broker.declare(public=False)
+    return broker
+
+
+@pytest.fixture
+def dead(broker: Broker, capsys: pytest.CaptureFixture[str]) -> Dead:
+    def run(*arguments: object) -> Said:
+        code = 0
+        try:
+            call_command("durian", "dead", *map(str, arguments))
+        except SystemExit as ended:
+            code = int(ended.code or 0)
+        captured = capsys.readouterr()
+        return Said(code, captured.out, captured.err)
+
+    return run
+
+
+def bury(broker: Broker, *autopsies: Autopsy) -> list[str]:
+    """Put a dead letter for each of `autopsies` on the broker; return their ids."""
+    letters = [
+        letter(
+            broker.topology,
+            Incoming(0, encode(delivery(hook=autopsy.hook)), {}, False, broker.topology.deliver),
+            autopsy,
+        )
+        for autopsy in autopsies
+    ]
+    publisher = broker.publisher()
+    publish_all(publisher, letters)
+    publisher.close()
+    wait_for(broker, broker.topology.dead, len(letters))
+    return [one.message_id for one in letters]
+
+
+GONE = Autopsy("gone", "410 Gone", hook="order.paid", listener=1, last_status=410, died=NOW)
+TIRED = Autopsy("exhausted", "500", hook="order.paid", listener=2, attempts=8, died=NOW + 60)
+OTHER = Autopsy("exhausted", "503", hook="person.new", listener=3, attempts=8, died=NOW + 90)
+
+
+def test_the_list_names_each_letter_and_leaves_it(broker: Broker, dead: Dead) -> None:
+    ids = bury(broker, GONE, TIRED, OTHER)
+    said = dead("list")
+    assert said.code == 0
+    for name in (*ids, "410 Gone", "exhausted", "person.new", "2025-06-15 15:06:40Z"):
+        assert name in said.out
+    assert "3 of 3 dead letters; 3 shown." in said.out
+    wait_for(broker, broker.topology.dead, 3)
+
+
+def test_an_empty_list_says_so(dead: Dead) -> None:
+    assert "0 of 0 dead letters" in dead("list").out
+
+
+def test_the_list_may_be_limited_and_says_how_many_there_are(broker: Broker, dead: Dead) -> None:
+    bury(broker, GONE, TIRED, OTHER)
+    assert "3 of 3 dead letters; 2 shown." in dead("list", "--limit", 2).out
+
+
+def test_the_list_as_json_has_a_line_for_each_letter(broker: Broker, dead: Dead) -> None:
+    ids = bury(broker, GONE, TIRED)
+    lines = dead("list", "--json").lines
+    assert [line["id"] for line in lines] == ids
+    assert [line["reason"] for line in lines] == ["gone", "exhausted"]
+    assert lines[0] | {"last_status": 410, "listener": 1, "died": NOW} == lines[0]
+
+
+@pytest.mark.parametrize(
+    ("options", "chosen"),
+    [
+        (["--hook", "order.paid"], [0, 1]),
+        (["--listener", "3"], [2]),
+        (["--reason", "exhausted"], [1, 2]),
+        (["--reason", "exhausted", "--hook", "order.paid"], [1]),
+        (["--reason", "nonsense"], []),
+        (["--older", "30d"], [0]),
+        (["--newer", "1h"], [1]),
+        (["--older", "1h", "--newer", "7d"], [2]),
+    ],
+)
+def test_letters_are_selected(
+    broker: Broker, dead: Dead, options: list[str], chosen: list[int]
+) -> None:
+    now = time.time()
+    ages = {0: 40 * 86400, 1: 60, 2: 2 * 86400}
+    plain = [GONE, TIRED, OTHER]
+    ids = bury(
+        broker,
+        *(
+            Autopsy(one.reason, hook=one.hook, listener=one.listener, died=now - ages[number])
+            for number, one in enumerate(plain)
+        ),
+    )
+    found = [line["id"] for line in dead("list", "--json", *options).lines]
+    assert found == [ids[number] for number in chosen]
+    # The same choice, taken away.
+    dead("discard", *(options))
+    wait_for(broker, broker.topology.dead, 3 - len(chosen))
+
+
+def test_letters_are_selected_by_id(broker: Broker, dead: Dead) -> None:
+    ids = bury(broker, GONE, TIRED, OTHER)
+    assert [line["id"] for line in dead("list", "--json", ids[2], ids[0]).lines] == [
+        ids[0],
+        ids[2],
+    ]
+
+
+def test_a_letter_is_shown_with_all_that_is_known(broker: Broker, dead: Dead) -> None:
+    _, name = bury(broker, GONE, TIRED)
+    out = dead("show", name).out
+    for text in ("exhausted", "order.paid", broker.topology.deliver, "12.50", "2025-06-15"):
+        assert text in out
+    shown = json.loads(dead("show", name, "--json").out)
+    assert shown["attempts"] == 8
+    assert decode(DeliveryMessage, shown["body"].encode()).hook == "order.paid"
+    wait_for(broker, broker.topology.dead, 2)
+
+
+def test_a_letter_that_is_not_there_is_an_error(dead: Dead) -> None:
+    said = dead("show", "[/nothing]")
+    assert said.code == 1
+    assert "There is no dead letter '[/nothing]'" in said.out
+
+
+def test_a_hostile_text_is_only_text(broker: Broker, dead: Dead) -> None:
+    (name,) = bury(broker, Autopsy("gone", "a [/red] b \x1b[2J\x07 c", hook="order.paid"))
+    for said in (dead("list"), dead("show", name)):
+        assert "a [/red] b" in said.out
+        assert "\x1b[2J" not in said.out
+        assert "\x07" not in said.out
+
+
+def test_a_replay_sends_again_with_attempts_anew(broker: Broker, dead: Dead) -> None:
+    _, name, _ = bury(broker, GONE, TIRED, OTHER)
+    said = dead("replay", name)
+    assert (said.code, "1 of 3 dead letters replayed." in said.out) == (0, True)
+    (incoming,) = take(broker, broker.topology.deliver, 1)
+    again = decode(DeliveryMessage, incoming.body)
+    assert (again.attempt, bool(again.run)) == (1, True)
+    wait_for(broker, broker.topology.dead, 2)
+
+
+def test_all_are_replayed_when_all_is_said(broker: Broker, dead: Dead) -> None:
+    bury(broker, GONE, TIRED, OTHER)
+    assert "3 of 3 dead letters replayed." in dead("replay", "--all").out
+    wait_for(broker, broker.topology.deliver, 3)
+    assert waiting(broker, broker.topology.dead) == 0
+
+
+def test_discarding_destroys_what_was_chosen_only(broker: Broker, dead: Dead) -> None:
+    ids = bury(broker, GONE, TIRED, OTHER)
+    assert "2 of 3 dead letters discarded." in dead("discard", "--reason", "exhausted").out
+    wait_for(broker, broker.topology.dead, 1)
+    assert [line["id"] for line in dead("list", "--json").lines] == [ids[0]]
+    assert waiting(broker, broker.topology.deliver) == 0
+
+
+@pytest.mark.parametrize("action", ["replay", "discard"])
+def test_nothing_is_changed_for_all_unless_all_is_said(
+    broker: Broker, dead: Dead, action: str
+) -> None:
+    bury(broker, GONE, TIRED)
+    said = dead(action)
+    assert (said.code, "--all" in said.out) == (2, True)
+    wait_for(broker, broker.topology.dead, 2)
+
+
+@pytest.mark.parametrize("action", ["replay", "discard"])
+def test_a_dry_run_counts_and_changes_nothing(broker: Broker, dead: Dead, action: str) -> None:
+    bury(broker, GONE, TIRED)
+    said = dead(action, "--all", "--dry-run")
+    assert f"2 of 2 dead letters would be {action}ed." in said.out
+    wait_for(broker, broker.topology.dead, 2)
+    assert waiting(broker, broker.topology.deliver) == 0
+
+
+def test_an_export_writes_bodies_and_leaves_the_letters(
+    broker: Broker, dead: Dead, tmp_path: Path
+) -> None:
+    ids = bury(broker, GONE, TIRED)
+    target = tmp_path / "letters.jsonl"
+    assert f"2 dead letters written to {target}" in dead("export", "--output", target).out
+    written = [json.loads(line) for line in target.read_text().splitlines()]
+    wait_for(broker, broker.topology.dead, 2)
+    assert [line["id"] for line in written] == ids
+    assert all(decode(DeliveryMessage, line["body"].encode()) for line in written)
+    assert dead("export", "--hook", "order.paid").lines == written
+
+
+def test_an_export_that_cannot_be_written_is_told(broker: Broker, dead: Dead) -> None:
+    bury(broker, GONE)
+    with pytest.raises(CommandError, match=r"Cannot write to /nowhere/x: No such file"):
+        dead("export", "--output", "/nowhere/x")
+    wait_for(broker, broker.topology.dead, 1)
+
+
+@pytest.mark.parametrize("text", ["7", "7w", "-1d", "d", ""])
+def test_an_age_without_sense_is_refused(dead: Dead, text: str) -> None:
+    with pytest.raises(CommandError, match="is no age: give a number and s, m, h or d"):
+        dead("list", f"--older={text}")
+
+
+def test_a_broker_that_is_away_is_told(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = "amqp://user:hunter2@127.0.0.1:1//"
+    settings.DURIAN = {**settings.DURIAN, "BROKER_URL": url}
+    with pytest.raises(CommandError, match="is away") as caught:
+        call_command("durian", "dead", "list")
+    assert "hunter2" not in str(caught.value)
