@@ -121,11 +121,18 @@ class Engine:
         try:
             exchange = Exchange(handle, job.request, job.timeout, self._settings)
         except DeliveryError as error:
-            self._give_back(handle)
-            _call(job.on_result, error, 0.0)
+            self._refuse(job, handle, error)
+            return
+        except Exception as error:
+            logger.exception("A request could not be made.")
+            self._refuse(job, handle, ConnectionFailed(f"The request cannot be made: {error}"))
             return
         self._under_way[handle] = _UnderWay(exchange, job.on_result, time.monotonic())
         self._multi.add_handle(handle)
+
+    def _refuse(self, job: _Job, handle: pycurl.Curl, error: DeliveryError) -> None:
+        self._give_back(handle)
+        _call(job.on_result, error, 0.0)
 
     def _collect(self) -> None:
         left = 1
@@ -137,8 +144,9 @@ class Engine:
                 self._end(handle, code, message)
 
     def _end(self, handle: pycurl.Curl, code: int = 0, message: str = "") -> None:
-        exchange, on_result, began = self._under_way.pop(handle)
+        exchange, on_result, began = self._under_way[handle]
         result = exchange.result(code, message)
+        del self._under_way[handle]
         self._multi.remove_handle(handle)
         self._give_back(handle)
         _call(on_result, result, time.monotonic() - began)

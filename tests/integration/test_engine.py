@@ -1,34 +1,53 @@
 """HTTP as promised, by the engine and by the blocking exchange alike; and what the engine adds."""
 
 import os
-import threading
 import time
+from collections.abc import Iterator
+from dataclasses import replace
 from queue import SimpleQueue
 
 import pytest
 import requests
 from requests import Response
 
-from deliverer.http import MAX_ANSWER, MAX_HEADERS, Result
+from deliverer.http import MAX_ANSWER, MAX_HEADERS, Result, Settings
 from durian.errors import (
     AddressRefused,
     ConnectionFailed,
     DeadlineExceeded,
     Unavailable,
 )
+from durian.guard import Guard
 from tests.integration.conformance import (
     LOOPBACK,
+    WAYS,
     Call,
+    Caller,
     call,
     caller,
     post,
     running,
     through,
 )
+from tests.servers.certificates import Authority
 from tests.servers.free import free_port, wait_until
+from tests.servers.nginx import PrivateNginx
+from tests.servers.proxy import running_proxy
 from tests.servers.receiver import Answer, Receiver
 
 __all__ = ["call", "caller"]
+
+
+@pytest.fixture(scope="module")
+def tls_nginx(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[tuple[PrivateNginx, Settings]]:
+    """An nginx that speaks HTTP/2 over TLS, and settings that trust it."""
+    authority = Authority(tmp_path_factory.mktemp("certificates"))
+    nginx = PrivateNginx(authority.issue("127.0.0.1"))
+    nginx.start()
+    yield nginx, replace(LOOPBACK, ca_bundle=str(authority.bundle))
+    nginx.stop()
 
 
 def answered(result: Result) -> Response:
@@ -137,24 +156,63 @@ def test_a_header_cannot_split_lines(call: Call, receiver: Receiver) -> None:
     assert not receiver.requests
 
 
-@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE"])
-def test_other_methods_are_sent_as_they_are(call: Call, receiver: Receiver, method: str) -> None:
-    data = b"data" if method == "PUT" else None
-    request = requests.Request(method, receiver.url(), data=data).prepare()
-    call(request, 2)
-    if method in ("GET", "HEAD", "PUT"):
-        assert receiver.requests[0].method == method
-        assert receiver.requests[0].body == (data or b"")
-        assert "content-type" not in receiver.requests[0].headers
+@pytest.mark.parametrize(("method", "body"), [("GET", None), ("HEAD", None), ("PUT", b"data")])
+def test_other_methods_are_sent_as_they_are(
+    call: Call, receiver: Receiver, method: str, body: bytes | None
+) -> None:
+    answered(call(requests.Request(method, receiver.url(), data=body).prepare(), 2))
+    (received,) = receiver.requests
+    assert (received.method, received.body) == (method, body or b"")
+    assert "content-type" not in received.headers
 
 
-def test_connections_are_reused(receiver: Receiver) -> None:
-    before = threading.active_count()
-    with running(LOOPBACK) as engine:
-        for _ in range(20):
-            answered(through(engine)(post(receiver.url()), 2))
-        # The receiver gives each connection a thread; the engine has one.
-        assert threading.active_count() <= before + 2
+def test_the_proxy_of_the_settings_is_used(caller: Caller, receiver: Receiver) -> None:
+    with running_proxy() as proxy:
+        call = caller(replace(LOOPBACK, proxy=proxy.url))
+        assert answered(call(post(receiver.url("/hook")), 2)).status_code == 200
+        assert proxy.asked == [f"POST {receiver.url('/hook')}"]
+    assert len(receiver.requests) == 1
+
+
+def test_a_proxy_carries_tls_in_a_tunnel_and_sees_no_header(
+    caller: Caller, tls_nginx: tuple[PrivateNginx, Settings]
+) -> None:
+    nginx, settings = tls_nginx
+    with running_proxy() as proxy:
+        call = caller(replace(settings, proxy=proxy.url))
+        request = post(nginx.tls_url(), b"{}", **{"webhook-signature": "v1,hush"})
+        assert answered(call(request, 2)).status_code == 204
+        assert proxy.asked == [f"CONNECT 127.0.0.1:{nginx.tls_port}"]
+        assert "webhook-signature" not in proxy.headers
+
+
+def test_behind_a_proxy_a_private_address_in_the_url_is_refused_all_the_same(
+    caller: Caller,
+) -> None:
+    with running_proxy() as proxy:
+        call = caller(replace(LOOPBACK, proxy=proxy.url))
+        assert isinstance(call(post("http://10.0.0.1/"), 2), AddressRefused)
+        assert not proxy.asked
+
+
+def test_http2_where_the_receiver_speaks_it(
+    caller: Caller, tls_nginx: tuple[PrivateNginx, Settings]
+) -> None:
+    nginx, settings = tls_nginx
+    response = answered(caller(settings)(post(nginx.tls_url("/connection")), 2))
+    assert response.text.startswith("HTTP/2.0 ")
+    assert response.headers["content-length"]
+
+
+@pytest.mark.parametrize("way", ["engine", "session"])
+@pytest.mark.parametrize("tls", [False, True])
+def test_connections_are_reused(
+    way: str, tls: bool, tls_nginx: tuple[PrivateNginx, Settings]
+) -> None:
+    nginx, settings = tls_nginx
+    url = nginx.tls_url("/connection") if tls else nginx.url("/connection")
+    with WAYS[way](settings) as call:
+        assert len({answered(call(post(url), 2)).text for _ in range(20)}) == 1
 
 
 def test_nothing_of_an_exchange_is_left_in_the_next_one(receiver: Receiver) -> None:
@@ -190,6 +248,51 @@ def test_a_failing_callback_is_logged_and_ends_no_other_exchange(
     with running(LOOPBACK) as engine:
         engine.submit(post(receiver.url()), 2, fail)
         assert answered(through(engine)(post(receiver.url()), 2)).status_code == 200
+    assert "a fault of durian" in caplog.text
+
+
+def test_a_fault_while_a_socket_is_opened_is_logged_and_ends_that_exchange_alone(
+    caller: Caller, receiver: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Faulty(Guard):
+        calls = 0
+
+        def check_address(self, address: str, host: str, port: int) -> None:
+            self.calls += 1  # by the URL, then by the first connection
+            if self.calls == 2:
+                raise RuntimeError("a fault of durian")
+
+    call = caller(Settings(Faulty()))
+    result = call(post(receiver.url()), 2)
+    assert isinstance(result, ConnectionFailed)
+    assert "a fault of durian" in str(result)
+    assert "Traceback" in caplog.text
+    assert answered(call(post(receiver.url()), 2)).status_code == 200
+
+
+def test_a_fault_while_a_request_is_made_ends_that_exchange_alone(
+    receiver: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    request = post(receiver.url())
+    request.headers["X-Number"] = 5  # type: ignore[assignment]
+    with running(LOOPBACK) as engine:
+        assert isinstance(through(engine)(request, 2), ConnectionFailed)
+        assert answered(through(engine)(post(receiver.url()), 2)).status_code == 200
+    assert "Traceback" in caplog.text
+
+
+def test_an_engine_that_fails_answers_whoever_waits_and_takes_no_more(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("a fault of durian")
+
+    with running(LOOPBACK) as engine:
+        monkeypatch.setattr(engine, "_collect", fail)
+        assert isinstance(through(engine)(post(receiver.url()), 2), ConnectionFailed)
+        with pytest.raises(Unavailable, match="stopped"):
+            through(engine)(post(receiver.url()), 2)
+    assert "a fault of durian" in caplog.text
 
 
 def test_stopping_ends_what_is_under_way_and_what_waits(receiver: Receiver) -> None:
@@ -205,16 +308,27 @@ def test_stopping_ends_what_is_under_way_and_what_waits(receiver: Receiver) -> N
         engine.submit(post(receiver.url()), 2, lambda result, seconds: None)
 
 
-def test_ten_thousand_exchanges_leave_no_descriptor(receiver: Receiver) -> None:
-    descriptors = len(os.listdir("/proc/self/fd"))
+def test_ten_thousand_exchanges_leave_no_descriptor(
+    tls_nginx: tuple[PrivateNginx, Settings],
+) -> None:
+    nginx, settings = tls_nginx
     refused = f"http://127.0.0.1:{free_port()}/"
+    # The last one's answer is cut, which costs its connection.
+    urls = [nginx.url(), nginx.tls_url(), refused, nginx.url("/large")]
     results: SimpleQueue[Result] = SimpleQueue()
-    with running(LOOPBACK) as engine:
-        for _ in range(10_000):
-            engine.submit(post(refused), 20, lambda result, seconds: results.put(result))
-        for _ in range(10_000):
-            assert isinstance(results.get(timeout=20), ConnectionFailed)
-        open_now = len(os.listdir("/proc/self/fd"))
-    del engine
-    wait_until(lambda: len(os.listdir("/proc/self/fd")) <= descriptors, 5, "descriptors are back")
-    assert open_now < descriptors + 20
+    before = _descriptors()
+    with running(settings) as engine:
+        for number in range(10_000):
+            request = post(urls[number % len(urls)])
+            engine.submit(request, 60, lambda result, seconds: results.put(result))
+            if number >= 200:
+                results.get(timeout=60)
+        for _ in range(200):
+            results.get(timeout=60)
+        assert _descriptors() < before + 450  # 200 in flight, to either of two ports
+    # The pipe of its wake-up lives as long as the engine does.
+    wait_until(lambda: _descriptors() <= before + 2, 5, "all descriptors are given back")
+
+
+def _descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))

@@ -1,74 +1,83 @@
-"""A TCP proxy that misbehaves on demand: cut, delay, throttle or black-hole what passes."""
+"""A forward proxy: passes plain requests on, makes tunnels, and notes what it was asked for."""
 
-import contextlib
+import http.client
+import selectors
 import socket
 import threading
-import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import urlsplit
 
-from tests.servers.free import free_port
 
-CHUNK = 16_384
+class _Handler(BaseHTTPRequestHandler):
+    server: "Proxy"
+
+    def do_POST(self) -> None:
+        self.server.asked.append(f"POST {self.path}")
+        parts = urlsplit(self.path)
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        onward = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=5)
+        onward.request("POST", parts.path, body, dict(self.headers))
+        answer = onward.getresponse()
+        content = answer.read()
+        onward.close()
+        self.send_response(answer.status)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def do_CONNECT(self) -> None:
+        self.server.asked.append(f"CONNECT {self.path}")
+        self.server.headers.extend(name.lower() for name in self.headers)
+        host, _, port = self.path.rpartition(":")
+        with socket.create_connection((host, int(port)), timeout=5) as onward:
+            self.send_response(200)
+            self.end_headers()
+            _relay(self.connection, onward)
+        self.close_connection = True
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Print nothing: what was asked is in `asked`."""
 
 
-class Proxy:
-    """Forwards connections to `target`, a port of 127.0.0.1, from a port of its own.
+class Proxy(ThreadingHTTPServer):
+    """`asked` holds each request's method and target, `headers` the names of CONNECT's headers."""
 
-    `delay` is in seconds for each chunk and way, `rate` in bytes a second (0: as fast as it goes);
-    while `hole` is set nothing passes and nobody is told.
-    """
+    daemon_threads = True
 
-    def __init__(self, target: int) -> None:
-        self.port = free_port()
-        self.delay = 0.0
-        self.rate = 0
-        self.hole = threading.Event()
-        self._target = target
-        self._closing = False
-        self._pairs: list[tuple[socket.socket, socket.socket]] = []
-        self._listener = socket.create_server(("127.0.0.1", self.port), backlog=128)
-        threading.Thread(target=self._accept, daemon=True).start()
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.headers: list[str] = []
+        super().__init__(("127.0.0.1", 0), _Handler)
 
-    def cut(self) -> None:
-        """Reset every connection that passes through."""
-        pairs, self._pairs = self._pairs, []
-        for pair in pairs:
-            for end in pair:
-                _close(end)
+    @property
+    def url(self) -> str:
+        """The address that goes into a setting."""
+        return f"http://127.0.0.1:{self.server_port}"
 
-    def close(self) -> None:
-        """Take no more connections and cut the others."""
-        self._closing = True
-        _close(self._listener)
-        self.cut()
 
-    def _accept(self) -> None:
-        while not self._closing:
-            try:
-                near, _ = self._listener.accept()
-                far = socket.create_connection(("127.0.0.1", self._target))
-            except OSError:
-                if self._closing:
+@contextmanager
+def running_proxy() -> Iterator[Proxy]:
+    """A proxy that is stopped at the end."""
+    with Proxy() as proxy:
+        thread = threading.Thread(target=proxy.serve_forever, args=(0.05,))
+        thread.start()
+        try:
+            yield proxy
+        finally:
+            proxy.shutdown()
+            thread.join()
+
+
+def _relay(one: socket.socket, other: socket.socket) -> None:
+    with selectors.DefaultSelector() as selector:
+        selector.register(one, selectors.EVENT_READ, other)
+        selector.register(other, selectors.EVENT_READ, one)
+        while True:
+            for key, _ in selector.select():
+                data = key.fileobj.recv(65_536)  # type: ignore[union-attr]
+                if not data:
                     return
-                near.close()
-                continue
-            self._pairs.append((near, far))
-            for source, sink in ((near, far), (far, near)):
-                threading.Thread(target=self._forward, args=(source, sink), daemon=True).start()
-
-    def _forward(self, source: socket.socket, sink: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            while data := source.recv(CHUNK):
-                if self.rate:
-                    time.sleep(len(data) / self.rate)
-                time.sleep(self.delay)
-                while self.hole.is_set():
-                    time.sleep(0.05)
-                sink.sendall(data)
-        _close(source)
-        _close(sink)
-
-
-def _close(end: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        end.shutdown(socket.SHUT_RDWR)
-    end.close()
+                key.data.sendall(data)
