@@ -14,6 +14,8 @@ from durian.guard import Guard
 from durian.vault import Vault
 
 RELAY_MODES = ("thread", "process", "off")
+MOST = {"MAX_IN_FLIGHT": 65_535}
+"""AMQP counts a consumer's prefetch in 16 bits."""
 
 
 @dataclass(frozen=True)
@@ -76,8 +78,9 @@ def _checked(key: str, value: Any) -> Any:
         raise ConfigurationError(
             f"DURIAN[{key!r}] must be of type {type(default).__name__}, not {type(value).__name__}."
         )
-    if isinstance(value, int) and value < 1 and not isinstance(value, bool):
-        raise ConfigurationError(f"DURIAN[{key!r}] must be at least 1.")
+    if type(value) is int and not 1 <= value <= MOST.get(key, value):
+        most = f" and at most {MOST[key]}" if key in MOST else ""
+        raise ConfigurationError(f"DURIAN[{key!r}] must be at least 1{most}.")
     return value
 
 

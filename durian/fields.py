@@ -27,12 +27,18 @@ def value_of(instance: models.Model, name: str) -> Any:
     try:
         field = instance._meta.get_field(name)
     except FieldDoesNotExist:
-        return getattr(instance, name)
-    if not isinstance(field, models.Field) or field.many_to_many:
-        return [related.pk for related in getattr(instance, name).all()]
+        field = None
+    if isinstance(field, models.Field) and field.concrete and not field.many_to_many:
+        return _column(instance, field)
+    value = getattr(instance, name)
+    many = isinstance(value, models.Manager)
+    return list(value.values_list("pk", flat=True)) if many else value
+
+
+def _column(instance: models.Model, field: "models.Field[Any, Any]") -> Any:
     value = field.value_from_object(instance)
     if hasattr(value, "resolve_expression"):
         # Saved as F("count") + 1, say: only the database knows what has become of it.
         saved = type(instance)._base_manager.using(instance._state.db).filter(pk=instance.pk)
-        return saved.values_list(name, flat=True).get()
+        return saved.values_list(field.name, flat=True).get()
     return value.name if isinstance(value, FieldFile) else value

@@ -1,6 +1,7 @@
 """What durian keeps in the site's database: listeners, events (outbox and archive), attempts."""
 
 import json
+import re
 import time
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
@@ -20,6 +21,9 @@ from durian.conf import config, guard, vault
 from durian.errors import DurianError
 from durian.signing import generate_secret
 
+NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+"""A NUL in JSON's spelling; a backslash before it makes it five other characters."""
+
 
 def validate_hook(value: str) -> None:
     """Raise ValidationError unless `value` is a hook's name or a pattern of names."""
@@ -29,6 +33,7 @@ def validate_hook(value: str) -> None:
 def validate_match(value: Any) -> None:
     """Raise ValidationError unless `value` is a filter."""
     _as_validation_error(match.parse, value)
+    _check_storable(value)
 
 
 def validate_url(value: str) -> None:
@@ -41,6 +46,18 @@ def validate_config(value: Any) -> None:
     if not isinstance(value, dict):
         raise ValidationError("The configuration must be a JSON object.")
     _as_validation_error(partial(options.from_config, default=options.Options()), value)
+    _check_storable(value)
+
+
+def _check_storable(value: Any) -> None:
+    # PostgreSQL's jsonb takes neither of them.
+    text = json.dumps(value, ensure_ascii=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValidationError("It holds half a surrogate pair, which is no text.") from error
+    if NUL.search(text):
+        raise ValidationError("It holds a NUL, which the database cannot keep.")
 
 
 def _as_validation_error(check: Callable[[Any], object], value: Any) -> None:

@@ -1,7 +1,6 @@
 """The write side of the outbox: bodies become Event rows in the caller's transaction."""
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 from django.db import transaction
@@ -61,13 +60,8 @@ def record(
         Event.objects.using(using).bulk_create(events, batch_size=BATCH)
     events_recorded.send(sender=Event, events=events)
     if not published:
-        # Robust: the events are safe by now, whatever keeps the relay from starting.
-        transaction.on_commit(partial(_announce, using), using=using, robust=True)
+        _announce_on_commit(using)
     return events
-
-
-def _announce(using: str) -> None:
-    events_committed.send(sender=Event, using=using)
 
 
 def dispatch_on_commit(event: Event, outcomes: list[Any]) -> None:
@@ -75,5 +69,17 @@ def dispatch_on_commit(event: Event, outcomes: list[Any]) -> None:
 
     What goes wrong is logged: the event has happened, whoever hears of it.
     """
-    dispatch = partial(dispatch_requested.send, sender=Event, event=event, outcomes=outcomes)
+
+    def dispatch() -> None:
+        dispatch_requested.send(sender=Event, event=event, outcomes=outcomes)
+
     transaction.on_commit(dispatch, using=event._state.db, robust=True)
+
+
+def _announce_on_commit(using: str) -> None:
+    def announce() -> None:
+        events_committed.send(sender=Event, using=using)
+
+    # Robust: the events are safe by now, whatever keeps the relay from starting. A function, since
+    # Django names what failed, and a `partial` has no name.
+    transaction.on_commit(announce, using=using, robust=True)

@@ -19,9 +19,14 @@ PIPE_WIDTH = 10_000
 Report = Callable[[int, int | None], None]
 
 
+PIPE_WIDTH = 1000
+"""Columns of a table in a pipe: rich would cut its lines at 80."""
+
+
 def console() -> Console:
-    """Return where results go: in colours on a terminal, plain in a pipe."""
-    return Console(highlight=False, soft_wrap=True)
+    """Return where results go: in colours on a terminal, plain and uncut in a pipe."""
+    width = None if sys.stdout.isatty() else PIPE_WIDTH
+    return Console(highlight=False, soft_wrap=True, width=width)
 
 
 def print_json(value: Any) -> None:

@@ -11,7 +11,7 @@ from functools import lru_cache
 from operator import ge, gt, le, lt
 from typing import ClassVar, NoReturn
 
-import re2  # type: ignore[import-untyped]
+import re2
 
 from durian.errors import InvalidFilter
 from durian.match.literal import CONTAINERS, MISSING, NUMBERS, check_literal, freeze, same, show

@@ -2,14 +2,14 @@
 
 import django.db.models.deletion
 import django.utils.timezone
-import durian.ids
-import durian.models
 from django.conf import settings
 from django.db import migrations, models
 
+import durian.ids
+import durian.models
+
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
@@ -18,74 +18,170 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
-            name='DeletedListener',
+            name="DeletedListener",
             fields=[
-                ('listener_id', models.BigIntegerField(primary_key=True, serialize=False)),
-                ('version', models.BigIntegerField(db_index=True)),
+                ("listener_id", models.BigIntegerField(primary_key=True, serialize=False)),
+                ("version", models.BigIntegerField(db_index=True)),
             ],
         ),
         migrations.CreateModel(
-            name='ListenerClock',
+            name="ListenerClock",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('version', models.BigIntegerField()),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("version", models.BigIntegerField()),
             ],
         ),
         migrations.CreateModel(
-            name='Attempt',
+            name="Attempt",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('delivery', models.UUIDField()),
-                ('run', models.CharField(blank=True, default='', max_length=36)),
-                ('number', models.PositiveIntegerField()),
-                ('event', models.UUIDField(db_index=True)),
-                ('listener_id', models.BigIntegerField()),
-                ('hook', models.CharField(max_length=200)),
-                ('outcome', models.CharField(choices=[('delivered', 'delivered'), ('retry', 'failed, to be tried again'), ('dead', 'failed, given up'), ('cancelled', 'cancelled')], max_length=10)),
-                ('status', models.PositiveSmallIntegerField(null=True)),
-                ('duration_ms', models.PositiveIntegerField(default=0)),
-                ('error', models.TextField(blank=True, default='')),
-                ('answer', models.BinaryField(default=bytes)),
-                ('started_at', models.DateTimeField()),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("delivery", models.UUIDField()),
+                ("run", models.CharField(blank=True, default="", max_length=36)),
+                ("number", models.PositiveIntegerField()),
+                ("event", models.UUIDField(db_index=True)),
+                ("listener_id", models.BigIntegerField()),
+                ("hook", models.CharField(max_length=200)),
+                (
+                    "outcome",
+                    models.CharField(
+                        choices=[
+                            ("delivered", "delivered"),
+                            ("retry", "failed, to be tried again"),
+                            ("dead", "failed, given up"),
+                            ("cancelled", "cancelled"),
+                        ],
+                        max_length=10,
+                    ),
+                ),
+                ("status", models.PositiveSmallIntegerField(null=True)),
+                ("duration_ms", models.PositiveIntegerField(default=0)),
+                ("error", models.TextField(blank=True, default="")),
+                ("answer", models.BinaryField(default=bytes)),
+                ("started_at", models.DateTimeField()),
             ],
             options={
-                'indexes': [models.Index(fields=['listener_id', '-started_at'], name='durian_attempt_listener'), models.Index(fields=['delivery', 'run', 'number'], name='durian_attempt_delivery'), models.Index(fields=['started_at'], name='durian_attempt_age')],
+                "indexes": [
+                    models.Index(
+                        fields=["listener_id", "-started_at"], name="durian_attempt_listener"
+                    ),
+                    models.Index(
+                        fields=["delivery", "run", "number"], name="durian_attempt_delivery"
+                    ),
+                    models.Index(fields=["started_at"], name="durian_attempt_age"),
+                ],
             },
         ),
         migrations.CreateModel(
-            name='Event',
+            name="Event",
             fields=[
-                ('id', models.UUIDField(default=durian.ids.new_event_id, editable=False, primary_key=True, serialize=False)),
-                ('hook', models.CharField(max_length=200)),
-                ('body', models.TextField()),
-                ('envelope', models.CharField(default='plain', max_length=8)),
-                ('archive', models.BooleanField(default=True)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('claimed_until', models.DateTimeField(null=True)),
-                ('published_at', models.DateTimeField(null=True)),
-                ('error', models.TextField(blank=True, default='')),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=durian.ids.new_event_id,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                ("hook", models.CharField(max_length=200)),
+                ("body", models.TextField()),
+                ("envelope", models.CharField(default="plain", max_length=8)),
+                ("archive", models.BooleanField(default=True)),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now)),
+                ("claimed_until", models.DateTimeField(null=True)),
+                ("published_at", models.DateTimeField(null=True)),
+                ("error", models.TextField(blank=True, default="")),
             ],
             options={
-                'indexes': [models.Index(condition=models.Q(('published_at__isnull', True)), fields=['id'], name='durian_event_outbox'), models.Index(fields=['hook', 'created_at'], name='durian_event_archive'), models.Index(fields=['created_at'], name='durian_event_age')],
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(("published_at__isnull", True)),
+                        fields=["id"],
+                        name="durian_event_outbox",
+                    ),
+                    models.Index(fields=["hook", "created_at"], name="durian_event_archive"),
+                    models.Index(fields=["created_at"], name="durian_event_age"),
+                ],
             },
         ),
         migrations.CreateModel(
-            name='Listener',
+            name="Listener",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('hook', models.CharField(db_index=True, max_length=200, validators=[durian.models.validate_hook])),
-                ('url', models.CharField(max_length=2000, validators=[durian.models.validate_url], verbose_name='URL')),
-                ('description', models.CharField(blank=True, max_length=200)),
-                ('match', models.JSONField(blank=True, default=dict, validators=[durian.models.validate_match], verbose_name='filter')),
-                ('config', models.JSONField(blank=True, default=dict, validators=[durian.models.validate_config], verbose_name='configuration')),
-                ('state', models.CharField(choices=[('active', 'active'), ('paused', 'paused'), ('disabled', 'disabled')], default='active', max_length=10)),
-                ('state_reason', models.CharField(blank=True, max_length=200)),
-                ('state_since', models.DateTimeField(default=django.utils.timezone.now)),
-                ('secrets', models.TextField(blank=True, editable=False)),
-                ('version', models.BigIntegerField(db_index=True, default=0, editable=False)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('updated_at', models.DateTimeField(auto_now=True)),
-                ('user', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='durian_listeners', to=settings.AUTH_USER_MODEL)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "hook",
+                    models.CharField(
+                        db_index=True, max_length=200, validators=[durian.models.validate_hook]
+                    ),
+                ),
+                (
+                    "url",
+                    models.CharField(
+                        max_length=2000, validators=[durian.models.validate_url], verbose_name="URL"
+                    ),
+                ),
+                ("description", models.CharField(blank=True, max_length=200)),
+                (
+                    "match",
+                    models.JSONField(
+                        blank=True,
+                        default=dict,
+                        validators=[durian.models.validate_match],
+                        verbose_name="filter",
+                    ),
+                ),
+                (
+                    "config",
+                    models.JSONField(
+                        blank=True,
+                        default=dict,
+                        validators=[durian.models.validate_config],
+                        verbose_name="configuration",
+                    ),
+                ),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("active", "active"),
+                            ("paused", "paused"),
+                            ("disabled", "disabled"),
+                        ],
+                        default="active",
+                        max_length=10,
+                    ),
+                ),
+                ("state_reason", models.CharField(blank=True, max_length=200)),
+                ("state_since", models.DateTimeField(default=django.utils.timezone.now)),
+                ("secrets", models.TextField(blank=True, editable=False)),
+                ("version", models.BigIntegerField(db_index=True, default=0, editable=False)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("updated_at", models.DateTimeField(auto_now=True)),
+                (
+                    "user",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="durian_listeners",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
         ),
     ]

@@ -1,13 +1,18 @@
 """Fixtures of the acceptance tests: the tests' shop on RabbitMQ and PostgreSQL."""
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
 from tests.acceptance.shop import Shop
 from tests.servers.postgresql import PrivatePostgreSQL
 from tests.servers.rabbitmq import PrivateRabbitMQ
+from tests.servers.receiver import Receiver
+
+Subscribe = Callable[..., int]
+"""Makes a listener at a path of the test's receiver, and returns its id."""
 
 
 @pytest.fixture(scope="module")
@@ -26,3 +31,17 @@ def shop(
     with shop.web(workers=2):
         yield shop
     rabbitmq.delete_queues(name)
+
+
+@pytest.fixture
+def subscribe(shop: Shop, receiver: Receiver) -> Iterator[Subscribe]:
+    """Make listeners that are deleted after the test: `subscribe("/path", match=…)`."""
+    made: list[int] = []
+
+    def make(path: str = "/", **fields: Any) -> int:
+        made.append(shop.do("subscribe", url=receiver.url(path), **fields)["id"])
+        return made[-1]
+
+    yield make
+    for listener in made:
+        shop.do("delete", listener=listener)

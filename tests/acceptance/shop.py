@@ -98,6 +98,13 @@ class Shop:
         answer.raise_for_status()
         return answer.json()["result"]
 
+    def waiting(self, queue: str) -> int:
+        """Return how many messages a queue holds: "match", "deliver", "dead"."""
+        status = json.loads(self.run("status", "--json").stdout)
+        name = f"{self.durian['NAME_PREFIX']}durian.{queue}.v1"
+        (found,) = (one for one in status["queues"] if one["name"] == name)
+        return int(found["messages"])
+
 
 def order(number: int, **fields: Any) -> dict[str, Any]:
     """Return an order with some values for what `fields` leaves out."""

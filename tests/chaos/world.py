@@ -19,9 +19,9 @@ from tests.chaos.account import Account
 from tests.servers.free import wait_until
 from tests.servers.postgresql import PrivatePostgreSQL
 from tests.servers.process import ServerProcess
-from tests.servers.proxy import Proxy
 from tests.servers.rabbitmq import PrivateRabbitMQ
 from tests.servers.receiver import Answer, Received, Receiver
+from tests.servers.tcp_proxy import TcpProxy
 
 ROLES = ("publisher", "publisher", "matcher", "matcher", "deliverer", "deliverer")
 COUNTRIES = ("DE", "FR", "NO")
@@ -55,7 +55,7 @@ class World:
         self.rabbitmq = rabbitmq
         self.postgresql = postgresql
         self.chance = chance
-        self.proxy = Proxy(rabbitmq.port)
+        self.proxy = TcpProxy(rabbitmq.port)
         self.receiver = Receiver()
         self._folder = TemporaryDirectory(prefix=f"durian-chaos-{name}-")
         url = f"amqp://guest:guest@127.0.0.1:{self.proxy.port}//"

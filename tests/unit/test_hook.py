@@ -49,7 +49,7 @@ def test_whatever_is_an_argument_is_an_attribute_of_a_subclass(key: str) -> None
 @pytest.mark.parametrize("key", ATTRIBUTES)
 def test_the_argument_wins_over_the_attribute(key: str) -> None:
     kind = type("Paid", (Hook,), {"name": "order.paid", key: ATTRIBUTES[key]})
-    argument = "plain" if key == "envelope" else getattr(Hook, key) or ConfigForm
+    argument = "plain" if key == "envelope" else getattr(Hook, key) or ["another"]
     assert getattr(kind(**{key: argument}), key) == argument != ATTRIBUTES[key]
 
 

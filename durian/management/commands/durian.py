@@ -25,8 +25,8 @@ class Command(BaseCommand):
     """Webhooks: run the roles, look after the broker, the dead letters and the archive."""
 
     help = __doc__ or ""
-    # The roles and tools say themselves what is wrong, also where the broker is away.
-    requires_system_checks: tuple[str, ...] = ()
+    # Of the checks durian's own, which need neither database nor broker.
+    requires_system_checks: tuple[str, ...] = ("durian",)
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Add the subcommands."""

@@ -30,9 +30,14 @@ def place_and_roll_back(orders: Orders) -> None:
             transaction.set_rollback(True)
 
 
-def subscribe(**fields: Any) -> dict[str, Any]:
-    """Make a listener of orders; return its id and its secret."""
-    listener = IntermediateListener(hooks["order.placed"], **fields).save()
+def ask_who_matches(times: int) -> None:
+    """Raise `times` events of the hook who.matches."""
+    hooks["who.matches"].send_many([{}] * times)
+
+
+def subscribe(hook: str = "order.placed", **fields: Any) -> dict[str, Any]:
+    """Make a listener; return its id and its secret."""
+    listener = IntermediateListener(hooks[hook], **fields).save()
     return {"id": listener.pk, "secret": listener.signing_secrets()[0]}
 
 
@@ -51,8 +56,8 @@ def change(listener: int, **fields: Any) -> None:
 
 
 def delete(listener: int) -> None:
-    """Delete a listener."""
-    Listener.objects.get(pk=listener).delete()
+    """Delete a listener, if it is still there."""
+    Listener.objects.filter(pk=listener).delete()
 
 
 def look(listener: int) -> dict[str, Any]:
@@ -75,6 +80,7 @@ ACTIONS: Mapping[str, Callable[..., Any]] = {
     for action in (
         place,
         place_and_roll_back,
+        ask_who_matches,
         subscribe,
         subscribe_and_place,
         change,

@@ -1,10 +1,17 @@
 """What can happen in the shop."""
 
-from django.db.models import signals
+import os
+from collections.abc import Mapping
+from typing import Any
 
-from durian.event import ModelHook
+from django.db.models import signals
+from django.dispatch import receiver
+
+from durian.event import Hook, ModelHook
+from durian.models import Listener
 from durian.policy import RetryPolicy
 from durian.registry import hooks
+from durian.signals import listener_disabled
 from tests.acceptance.site.models import Order
 
 # One failure in ten, nine times in a row, happens once in a thousand million.
@@ -21,4 +28,23 @@ class OrderPlaced(ModelHook):
     policy = PATIENT
 
 
+class WhoMatches(Hook):
+    """Something that a listener hears of when the matcher with the `pid` of its filter does."""
+
+    name = "who.matches"
+
+    def event_filter(
+        self, sender: Any, payload: Mapping[str, Any], match_dict: Mapping[str, Any] | None
+    ) -> bool:
+        """Say whether this process is the one that the listener asks for."""
+        return (match_dict or {}).get("pid") == os.getpid()
+
+
 hooks.register(OrderPlaced)
+hooks.register(WhoMatches)
+
+
+@receiver(listener_disabled)
+def tell_the_owner(listener: Listener, reason: str, **_: Any) -> None:
+    """Stand in for the mail that a site would send."""
+    print(f"The owner of listener {listener.pk} is told: {reason}")

@@ -1,0 +1,114 @@
+"""What tests of the site's side share: hooks for a while, and a broker that does as it is told."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from durian.errors import MessageRefused, Unavailable
+from durian.hook import Hook
+from durian.registry import hooks
+from durian.wire.broker import Confirmed, Consumer, OnMessage, Outgoing, QueueState, Refused
+from durian.wire.messages import EventMessage, decode
+from durian.wire.topology import Topology
+from durian.wire.wakeup import Wakeup
+
+AnyHook = TypeVar("AnyHook", bound=Hook)
+
+
+@contextmanager
+def registered(hook: AnyHook) -> Iterator[AnyHook]:
+    """Have `hook` in the registry during the block."""
+    hooks.register(hook)
+    try:
+        yield hook
+    finally:
+        hooks.unregister(hook)
+
+
+class ToldBroker:
+    """A broker for publishing: away, silent, or choosy, as a test tells it."""
+
+    def __init__(self) -> None:
+        self.topology = Topology()
+        self.away = False
+        self.refuses: Callable[[Outgoing], bool] = lambda message: False
+        self.confirms = threading.Event()
+        self.confirms.set()
+        self.asked = threading.Event()
+        self.connections = 0
+        self.published: list[Outgoing] = []
+
+    @property
+    def events(self) -> list[EventMessage]:
+        """What has been published, in its order."""
+        return [decode(EventMessage, message.body) for message in self.published]
+
+    @property
+    def hooks(self) -> list[str]:
+        """The hooks of what has been published, in its order."""
+        return [message.key for message in self.published]
+
+    def publisher(self) -> "ToldPublisher":
+        """Connect, unless the broker is away."""
+        if self.away:
+            raise Unavailable("The broker is away.")
+        self.connections += 1
+        return ToldPublisher(self)
+
+    def consumer(
+        self, queue: str, prefetch: int, on_message: OnMessage, width: int = 1
+    ) -> Consumer:
+        """Raise: nobody consumes here."""
+        raise Unavailable("It has no queues.")
+
+    def declare(self, public: bool) -> None:
+        """Do nothing."""
+
+    def states(self) -> list[QueueState]:
+        """Return nothing."""
+        return []
+
+
+class ToldPublisher:
+    """A connection to a ToldBroker; it confirms in `read`, once the broker's `confirms` is set."""
+
+    blocked = False
+
+    def __init__(self, broker: ToldBroker) -> None:
+        self._broker = broker
+        self._open: list[tuple[Outgoing, Confirmed, Refused]] = []
+        self._wakeup = Wakeup()
+
+    def fileno(self) -> int:
+        """Return what is readable while something waits for its confirm."""
+        return self._wakeup.fileno()
+
+    def publish(self, message: Outgoing, confirmed: Confirmed, refused: Refused) -> None:
+        """Take `message`."""
+        self._open.append((message, confirmed, refused))
+        self._wakeup.set()
+
+    def read(self) -> None:
+        """Confirm or refuse what was published."""
+        self._broker.asked.set()
+        if self._broker.away:
+            raise Unavailable("The broker went away.")
+        if not self._broker.confirms.wait(0.01):
+            return
+        self._wakeup.clear()
+        waiting, self._open = self._open, []
+        for message, confirmed, refused in waiting:
+            if self._broker.refuses(message):
+                refused(MessageRefused("The broker takes no such thing."))
+            else:
+                self._broker.published.append(message)
+                confirmed()
+
+    @property
+    def pending(self) -> int:
+        """How many wait."""
+        return len(self._open)
+
+    def close(self) -> None:
+        """Do nothing: the next one is another connection."""
