@@ -1,6 +1,7 @@
 """Thousands of exchanges at once, in one thread: libcurl's multi interface over a selector."""
 
 import logging
+import resource
 import selectors
 import threading
 import time
@@ -19,6 +20,9 @@ logger = logging.getLogger("durian.deliverer")
 
 MAX_CONNECTIONS = 1024
 """Connections that are kept open for later exchanges; those longest unused are closed first."""
+
+MAX_FILES = 65_536
+"""Files that the process may have open, if the system lets it; connections are files."""
 
 OnResult = Callable[[Result, float], None]
 """Called in the engine's thread with the answer or the error, and the seconds that it took."""
@@ -69,7 +73,8 @@ class Engine:
         self._thread = threading.Thread(target=self._run, name="durian-engine", daemon=True)
 
     def start(self) -> None:
-        """Begin."""
+        """Begin; the process may open many files from then on."""
+        _raise_file_limit()
         self._thread.start()
 
     def stop(self) -> None:
@@ -187,6 +192,14 @@ class Engine:
 
     def _on_timer(self, milliseconds: int) -> None:
         self._timer = None if milliseconds < 0 else time.monotonic() + milliseconds / 1000
+
+
+def _raise_file_limit() -> None:
+    # A shell gives 1,024, and each connection is one.
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MAX_FILES if hard == resource.RLIM_INFINITY else min(MAX_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _call(on_result: OnResult, result: Result, seconds: float) -> None:

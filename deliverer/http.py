@@ -150,7 +150,10 @@ class Exchange:
             return _Socket(address.family, address.socktype, address.protocol)
         except DeliveryError as error:
             self._failure = error
+        except OSError as error:  # too many open files
+            self._failure = ConnectionFailed(f"No socket could be opened: {error}")
         except Exception as error:
+            # libcurl cannot pass it on, and would go on without saying so.
             logger.exception("No socket could be opened.")
             self._failure = ConnectionFailed(f"No socket could be opened: {error}")
         return int(pycurl.SOCKET_BAD)

@@ -1,6 +1,7 @@
 """HTTP as promised, by the engine and by the blocking exchange alike; and what the engine adds."""
 
 import os
+import resource
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -18,6 +19,7 @@ from durian.errors import (
     Unavailable,
 )
 from durian.guard import Guard
+from durian.simulator import Behaviour, Simulator
 from tests.integration.conformance import (
     LOOPBACK,
     WAYS,
@@ -306,6 +308,20 @@ def test_stopping_ends_what_is_under_way_and_what_waits(receiver: Receiver) -> N
     assert all(isinstance(result, ConnectionFailed) for result in results)
     with pytest.raises(Unavailable, match="stopped"):
         engine.submit(post(receiver.url()), 2, lambda result, seconds: None)
+
+
+def test_more_in_flight_than_a_shell_lets_files_be_open() -> None:
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, limits[1]))
+    results: SimpleQueue[Result] = SimpleQueue()
+    try:
+        with Simulator(Behaviour(latency=0.5)) as simulator, running(LOOPBACK) as engine:
+            for _ in range(300):
+                request = post(simulator.url())
+                engine.submit(request, 20, lambda result, seconds: results.put(result))
+            assert {answered(results.get(timeout=20)).status_code for _ in range(300)} == {200}
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
 def test_ten_thousand_exchanges_leave_no_descriptor(
