@@ -1,0 +1,350 @@
+"""The relay: from the outboxes to the broker, each event once in normal running."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+import pytest
+from django.db import OperationalError, connection, connections
+from django.utils import timezone
+
+from durian.database import own_connections
+from durian.errors import Unavailable
+from durian.event import Hook
+from durian.models import Event, Listener, ListenerClock
+from publisher.loop import RelayLoop
+from publisher.relay import LEASE_SECONDS, Relay
+from tests.integration.site import ToldBroker
+from tests.servers.free import wait_until
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "other"])
+
+BOTH = ("default", "other")
+PATIENCE = 20.0
+
+hook = Hook(name="myhook")
+
+
+@pytest.fixture
+def broker() -> ToldBroker:
+    return ToldBroker()
+
+
+@pytest.fixture
+def relay(broker: ToldBroker) -> Relay:
+    return Relay(broker, BOTH)
+
+
+def waiting() -> list[int]:
+    """What is neither published nor set aside, and not claimed."""
+    rows = Event.objects.filter(published_at=None, claimed_until=None, error="")
+    return [event.payload["n"] for event in rows.order_by("id")]
+
+
+def wait_for(broker: ToldBroker, count: int) -> None:
+    wait_until(lambda: len(broker.published) == count, PATIENCE, f"{count} are published")
+
+
+@contextmanager
+def thread(target: Callable[[], object]) -> Iterator[threading.Thread]:
+    """Run `target` in a thread of its own database connections; wait for its end."""
+
+    def run() -> None:
+        with own_connections():
+            target()
+
+    running = threading.Thread(target=run)
+    running.start()
+    yield running
+    running.join(PATIENCE)
+    assert not running.is_alive()
+
+
+# Publishing
+
+
+def test_what_waits_is_published_in_its_order_with_its_text(
+    broker: ToldBroker, relay: Relay
+) -> None:
+    ids = hook.send_many([{"n": n} for n in range(1200)])
+    assert relay.drain() == 1200
+    assert [event.id for event in broker.events] == [str(one) for one in ids]
+    assert [message.message_id for message in broker.published] == [str(one) for one in ids]
+    assert all(message.mandatory for message in broker.published)
+    assert {message.exchange for message in broker.published} == {"durian.events"}
+    first, row = broker.events[0], Event.objects.get(pk=ids[0])
+    assert (first.hook, first.body, first.envelope) == ("myhook", row.body, "plain")
+    assert first.created == row.created_at.timestamp()
+    assert not Event.objects.filter(published_at=None).exists()
+    assert not Event.objects.exclude(claimed_until=None).exists()
+    assert broker.connections == 1
+
+
+def test_nothing_is_published_twice_and_nothing_connects_for_nothing(
+    broker: ToldBroker, relay: Relay
+) -> None:
+    assert relay.drain() == 0
+    assert broker.connections == 0
+    hook.send(n=1)
+    assert [relay.drain(), relay.drain()] == [1, 0]
+    assert len(broker.published) == 1
+
+
+def test_the_outboxes_of_all_databases_are_drained(broker: ToldBroker, relay: Relay) -> None:
+    hook.send_many([{"n": 1}])
+    hook.send_many([{"n": 2}], using="other")
+    assert relay.drain() == 2
+    assert [event.body for event in broker.events] == ['{"n": 1}', '{"n": 2}']
+
+
+def test_one_database_away_does_not_keep_the_others_waiting(
+    broker: ToldBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away() -> None:
+        raise OperationalError("no such host")
+
+    hook.send(n=1)
+    monkeypatch.setattr(connections["other"], "ensure_connection", away)
+    connections["other"].close()
+    with pytest.raises(Unavailable, match="The database 'other' is away: no such host"):
+        Relay(broker, ("other", "default")).drain()
+    monkeypatch.undo()
+    assert broker.hooks == ["myhook"]
+
+
+def test_an_event_that_is_not_to_be_archived_is_deleted_once_published(
+    broker: ToldBroker, relay: Relay
+) -> None:
+    Hook(name="brief", archive=False).send(n=1)
+    hook.send(n=2)
+    broker.away = True
+    with pytest.raises(Unavailable):
+        relay.drain()
+    assert Event.objects.count() == 2
+    broker.away = False
+    relay.drain()
+    assert sorted(broker.hooks) == ["brief", "myhook"]
+    assert [event.hook for event in Event.objects.all()] == ["myhook"]
+
+
+def test_an_event_dispatched_in_process_is_not_published(broker: ToldBroker, relay: Relay) -> None:
+    Hook(name="inside", asynchronous=False).send_many([{"n": 1}])
+    assert relay.drain() == 0
+
+
+def test_events_carry_the_version_of_the_listeners(broker: ToldBroker, relay: Relay) -> None:
+    hook.send(n=1)
+    relay.drain()
+    listener = Listener.objects.create(hook="myhook", url="http://where.joe/")
+    hook.send(n=2)
+    relay.drain()
+    assert [event.listeners for event in broker.events] == [0, listener.version]
+    assert listener.version == ListenerClock.now() > 0
+
+
+# The broker
+
+
+def test_while_the_broker_is_away_no_row_is_touched(broker: ToldBroker, relay: Relay) -> None:
+    hook.send_many([{"n": 1}, {"n": 2}])
+    broker.away = True
+    with pytest.raises(Unavailable, match="away"):
+        relay.drain()
+    assert waiting() == [1, 2]
+    broker.away = False
+    assert relay.drain() == 2
+
+
+def test_what_a_lost_broker_did_not_confirm_is_let_go(broker: ToldBroker, relay: Relay) -> None:
+    hook.send(n=1)
+    relay.drain()
+    hook.send_many([{"n": 2}, {"n": 3}])
+    # The connection is open still, and breaks with the batch under way.
+    broker.away = True
+    with pytest.raises(Unavailable):
+        relay.drain()
+    assert waiting() == [2, 3]
+    broker.away = False
+    assert relay.drain() == 2
+    assert broker.connections == 2
+
+
+def test_a_refused_event_is_set_aside_alone(
+    broker: ToldBroker, relay: Relay, caplog: pytest.LogCaptureFixture
+) -> None:
+    ids = hook.send_many([{"n": n} for n in range(20)])
+    bad = str(ids[7])
+    broker.refuses = lambda message: message.message_id == bad
+    relay.drain()
+    good = [str(one) for one in ids if str(one) != bad]
+    assert sorted(message.message_id for message in broker.published) == good
+    aside = Event.objects.get(published_at=None)
+    assert (str(aside.id), aside.error) == (bad, "The broker takes no such thing.")
+    assert aside.claimed_until is None
+    assert bad in caplog.text
+    assert relay.drain() == 0
+    broker.refuses = lambda message: False
+    Event.objects.filter(pk=bad).update(error="")
+    assert relay.drain() == 1
+
+
+def test_no_transaction_is_open_while_the_broker_is_waited_for(
+    broker: ToldBroker, relay: Relay
+) -> None:
+    hook.send_many([{"n": n} for n in range(10)])
+    broker.confirms.clear()
+    with thread(relay.drain):
+        assert broker.asked.wait(PATIENCE)
+        try:
+            assert states() <= {"idle", "active"}
+            # Nor is a row locked: whoever wants to change one can.
+            assert Event.objects.update(envelope="plain") == 10
+        finally:
+            broker.confirms.set()
+    assert Event.objects.filter(published_at=None).count() == 0
+
+
+def states() -> set[str]:
+    """What the sessions of the default database are doing; SQLite has no such list."""
+    if connection.vendor != "postgresql":
+        return set()
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT state FROM pg_stat_activity WHERE datname = current_database() AND query <> ''"
+        )
+        return {state for (state,) in cursor.fetchall()}
+
+
+# Several relays
+
+
+def test_relays_in_threads_publish_no_event_twice(broker: ToldBroker) -> None:
+    ids = hook.send_many([{"n": n} for n in range(3000)])
+    barrier = threading.Barrier(4)
+    counts: list[int] = []
+
+    def drain() -> None:
+        relay = Relay(broker, ("default",))
+        barrier.wait(PATIENCE)
+        counts.append(relay.drain())
+
+    with thread(drain), thread(drain), thread(drain), thread(drain):
+        pass
+    assert sorted(message.message_id for message in broker.published) == sorted(map(str, ids))
+    assert sum(counts) == 3000
+
+
+def test_what_another_relay_has_claimed_is_left_to_it(broker: ToldBroker, relay: Relay) -> None:
+    hook.send_many([{"n": 1}, {"n": 2}])
+    now = timezone.now()
+    mine, over = Event.objects.order_by("id")
+    Event.objects.filter(pk=mine.pk).update(claimed_until=now + timedelta(seconds=30))
+    Event.objects.filter(pk=over.pk).update(claimed_until=now - timedelta(seconds=1))
+    assert relay.drain() == 1
+    assert [event.id for event in broker.events] == [str(over.pk)], "its lease was over"
+
+
+def test_a_claim_outlasts_the_waiting_for_the_broker(broker: ToldBroker, relay: Relay) -> None:
+    hook.send(n=1)
+    broker.confirms.clear()
+    before = timezone.now()
+    with thread(relay.drain):
+        assert broker.asked.wait(PATIENCE)
+        claimed = Event.objects.get().claimed_until
+        other = Relay(broker, ("default",))
+        assert other.drain() == 0
+        broker.confirms.set()
+    assert claimed
+    assert claimed >= before + timedelta(seconds=LEASE_SECONDS - 1)
+    assert len(broker.published) == 1
+
+
+# The loop
+
+
+@contextmanager
+def running(loop: RelayLoop) -> Iterator[None]:
+    with thread(loop.run):
+        try:
+            yield
+        finally:
+            loop.stop()
+
+
+def test_a_nudge_publishes(broker: ToldBroker, relay: Relay) -> None:
+    loop = RelayLoop(relay, sweep=None)
+    with running(loop):
+        for n in range(3):
+            hook.send(n=n)
+            loop.nudge()
+            wait_for(broker, n + 1)
+
+
+def test_a_sweep_finds_what_nobody_nudges_for(broker: ToldBroker, relay: Relay) -> None:
+    with running(RelayLoop(relay, sweep=0.05)):
+        for n in range(2):
+            hook.send(n=n)
+            wait_for(broker, n + 1)
+
+
+def test_the_loop_backs_off_and_catches_up(
+    broker: ToldBroker, relay: Relay, caplog: pytest.LogCaptureFixture
+) -> None:
+    broker.away = True
+    hook.send_many([{"n": n} for n in range(5)])
+    loop = RelayLoop(relay, sweep=None)
+    with running(loop):
+        loop.nudge()
+        wait_until(lambda: len(caplog.messages) >= 2, PATIENCE, "it has tried twice")
+        assert all("Events wait in the outbox" in message for message in caplog.messages)
+        broker.away = False
+        wait_for(broker, 5)
+
+
+def test_the_loop_survives_what_nobody_foresaw(
+    broker: ToldBroker, relay: Relay, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(message: object) -> bool:
+        raise ZeroDivisionError("unforeseen")
+
+    broker.refuses = fail
+    hook.send(n=1)
+    loop = RelayLoop(relay, sweep=None)
+    with running(loop):
+        loop.nudge()
+        wait_until(lambda: "unforeseen" in caplog.text, PATIENCE, "it has failed")
+        broker.refuses = lambda message: False
+        wait_for(broker, 1)
+
+
+def test_stopping_ends_the_batch_under_way(broker: ToldBroker, relay: Relay) -> None:
+    hook.send_many([{"n": n} for n in range(1200)])
+    broker.confirms.clear()
+    loop = RelayLoop(relay, sweep=None)
+    with running(loop):
+        loop.nudge()
+        assert broker.asked.wait(PATIENCE)
+        loop.stop()
+        broker.confirms.set()
+    assert len(broker.published) == 500
+    assert Event.objects.filter(published_at=None, claimed_until=None).count() == 700
+
+
+def test_the_loop_outlives_its_database_sessions(broker: ToldBroker, relay: Relay) -> None:
+    with running(RelayLoop(relay, sweep=0.05)):
+        hook.send(n=1)
+        wait_for(broker, 1)
+        end_other_sessions()
+        hook.send(n=2)
+        wait_for(broker, 2)
+
+
+def end_other_sessions() -> None:
+    """End all sessions of the default database but this one; SQLite has none that could end."""
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
