@@ -165,18 +165,18 @@ class Engine:
         with self._closing:
             self._closed = True
         stopped = ConnectionFailed("The deliverer was stopped before the answer came.")
-        for handle, (_, on_result, began) in self._under_way.items():
-            self._multi.remove_handle(handle)
-            handle.close()
+        for _, on_result, began in self._under_way.values():
             _call(on_result, stopped, time.monotonic() - began)
         for job in self._submitted:
             _call(job.on_result, stopped, 0.0)
-        for handle in self._free:
-            handle.close()
         # It would wait for resolvers that still ask name servers which do not answer.
         threading.Thread(target=self._release, name="durian-engine-release", daemon=True).start()
 
     def _release(self) -> None:
+        for handle in self._under_way:
+            self._multi.remove_handle(handle)
+        for handle in [*self._under_way, *self._free]:
+            handle.close()
         self._multi.close()
         self._selector.close()
 

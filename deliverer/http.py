@@ -86,6 +86,7 @@ class Exchange:
         self._timeout = timeout
         self._guard = settings.guard
         self._failure: DeliveryError | None = None
+        self._connecting = False
         self._answer = b""
         self._headers: list[bytes] = []
         self._headers_size = 0
@@ -106,8 +107,6 @@ class Exchange:
         set_option(pycurl.URL, url)
         set_option(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
         set_option(pycurl.TIMEOUT_MS, max(1, int(self._timeout * 1000)))
-        # Connecting has a shorter limit of its own otherwise.
-        set_option(pycurl.CONNECTTIMEOUT_MS, max(1, int(self._timeout * 1000)))
         # Signals would interrupt other threads.
         set_option(pycurl.NOSIGNAL, 1)
         # Empty, not unset: libcurl would look into the environment.
@@ -147,7 +146,9 @@ class Exchange:
         try:
             ip, port = address.addr[:2]
             self._guard.check_address(ip, self._host, port)
-            return _Socket(address.family, address.socktype, address.protocol)
+            opened = _Socket(address.family, address.socktype, address.protocol)
+            self._connecting = True
+            return opened
         except DeliveryError as error:
             self._failure = error
         except OSError as error:  # too many open files
@@ -188,7 +189,8 @@ class Exchange:
         return [(name.strip(), value.strip()) for name, colon, value in pairs if colon]
 
     def _error(self, code: int, message: str) -> DeliveryError:
-        if self._failure:
+        # Of several addresses, one may have been refused and another one be down for now.
+        if self._failure and not self._connecting:
             return self._failure
         kind = _KINDS.get(code, ConnectionFailed)
         if kind is DeadlineExceeded:

@@ -89,6 +89,7 @@ REFUSED_AT_SIGHT = {
 """URLs that are refused before anything is resolved."""
 
 SILENT = f"http://WAY.silent.example:{PORT}/"
+HALF_DOWN = f"http://WAY.half-down.example:{PORT}/"
 REBINDING = Call(f"http://WAY.rebinding.example:{PORT}/", "", times=3)
 ALLOWED = {
     "a network": Call(f"http://{PRIVATE}:{PORT}/", "", allow_networks=["10.0.0.0/8"]),
@@ -112,7 +113,7 @@ Outcomes = Mapping[str, Sequence[Outcome]]
 
 
 def _calls() -> Iterator[Call]:
-    urls = [*(url for url, _ in OPEN.values()), *REFUSED_AT_CONNECT.values(), SILENT]
+    urls = [*(url for url, _ in OPEN.values()), *REFUSED_AT_CONNECT.values(), SILENT, HALF_DOWN]
     plain = [Call(url, "") for url in [*urls, *REFUSED_AT_SIGHT.values()]]
     for call in [*plain, REBINDING, *ALLOWED.values(), *NOT_ALLOWED.values()]:
         yield from (by(way, call) for way in WAYS)
@@ -169,6 +170,15 @@ def test_a_name_that_changes_between_two_look_ups(outcomes: Outcomes, way: str) 
     assert PRIVATE in second.error
     assert LOOPBACK in third.error
     assert second.reached == third.reached == []
+
+
+def test_a_private_address_and_a_public_one_that_is_down_for_now(
+    outcomes: Outcomes, way: str
+) -> None:
+    (outcome,) = outcomes[repr(by(way, HALF_DOWN))]
+    assert outcome.reached == []
+    assert outcome.error.startswith("ConnectionFailed")
+    assert not outcome.permanent
 
 
 def test_a_name_server_that_never_answers(outcomes: Outcomes, way: str) -> None:

@@ -31,6 +31,7 @@ PORT = 8080
 DEADLINE = 1.5
 PUBLIC, PUBLIC_V6 = "93.184.216.34", "2606:2800:21f::34"
 PRIVATE, LOOPBACK, LOOPBACK_V6 = "10.1.2.3", "127.0.0.1", "::1"
+ABSENT = "93.184.216.99"
 ADDRESSES = (PUBLIC, PUBLIC_V6, PRIVATE, LOOPBACK, LOOPBACK_V6)
 """The addresses at which a receiver listens, on PORT."""
 
@@ -41,6 +42,7 @@ NAMES: dict[str, list[list[str]]] = {
     "rebinding.example": [[PUBLIC], [PRIVATE], [LOOPBACK]],
     "several.example": [[PRIVATE, PUBLIC]],
     "both.example": [[LOOPBACK_V6, PUBLIC]],
+    "half-down.example": [[PRIVATE, ABSENT]],
     "inside.example": [[PRIVATE, LOOPBACK, LOOPBACK_V6]],
     "mapped.example": [["::ffff:10.1.2.3"]],
     "compatible.example": [["::10.1.2.3"]],
