@@ -1,6 +1,6 @@
 """From an event to its deliveries: one for each listener that wants it."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Protocol
 
@@ -8,8 +8,11 @@ from durian.body import decode_payload
 from durian.ids import delivery_id
 from durian.wire.broker import Incoming, Outgoing
 from durian.wire.messages import DeliveryMessage, EventMessage, decode, encode
-from durian.wire.pump import Answer, Outcome
+from durian.wire.pump import Answer, Done, Outcome
 from durian.wire.topology import Topology
+
+Take = Callable[[Outgoing, Done], None]
+"""Takes a message to publish, and what to call when that is done."""
 
 
 class Matching(Protocol):
@@ -25,12 +28,12 @@ class Matching(Protocol):
 
 
 class Matcher:
-    """The pump's handler of events; `public` feeds durian.public as well."""
+    """The pump's handler of events; `feed` takes each event for the public exchange as well."""
 
-    def __init__(self, listeners: Matching, topology: Topology, public: bool = False) -> None:
+    def __init__(self, listeners: Matching, topology: Topology, feed: Take | None = None) -> None:
         self._listeners = listeners
         self._topology = topology
-        self._public = public
+        self._feed = feed
 
     def __call__(self, incoming: Incoming, answer: Answer) -> None:
         """Answer with the deliveries of the event. Raises MessageError, Unavailable."""
@@ -39,9 +42,9 @@ class Matcher:
         payload = decode_payload(event.body, event.envelope)
         found = self._listeners.matching(event.hook, payload)
         messages = [outgoing(self._topology, delivery) for delivery in deliveries(event, found)]
-        if self._public:
-            messages.append(self._for_everybody(event))
-        answer(Outcome(publish=messages))
+        # After its own confirms: other people's queues come second.
+        feed = partial(self._feed, self._for_everybody(event)) if self._feed else None
+        answer(Outcome(publish=messages, record=feed))
 
     def _for_everybody(self, event: EventMessage) -> Outgoing:
         return Outgoing(

@@ -24,6 +24,7 @@ from durian.models import Attempt, Event
 from durian.registry import hooks
 from durian.wire import connect
 from durian.wire.broker import Broker
+from durian.wire.feed import Feed
 from durian.wire.pump import Pump
 from publisher.loop import RelayLoop
 from publisher.relay import Relay
@@ -82,7 +83,8 @@ class MatcherRole:
 
     def __init__(self) -> None:
         config, names = conf.config(), broker().topology
-        matcher = Matcher(Listeners(), names, config.public_exchange)
+        self._feed = Feed(broker()) if config.public_exchange else None
+        matcher = Matcher(Listeners(), names, self._feed.take if self._feed else None)
         self._pump = Pump(
             broker(), names.match, matcher, prefetch=MATCHER_PREFETCH, parking=names.parked_events
         )
@@ -92,7 +94,11 @@ class MatcherRole:
         """Match until `stop`."""
         if self._sweeper:
             start_thread(self._sweeper.run, "durian-sweeper")
+        if self._feed:
+            start_thread(self._feed.run, "durian-feed")
         self._pump.run()
+        if self._feed:
+            self._feed.stop()
 
     def stop(self, within: float) -> None:
         """Finish what was taken."""

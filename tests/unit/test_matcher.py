@@ -1,13 +1,11 @@
 import json
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from durian.errors import MessageError
 from durian.ids import delivery_id, new_event_id
-from durian.matcher import Matcher
-from durian.wire.broker import Incoming
+from durian.matcher import Matcher, Take
+from durian.wire.broker import Incoming, Outgoing
 from durian.wire.messages import DeliveryMessage, EventMessage, decode, encode
 from durian.wire.pump import Outcome
 from durian.wire.topology import Topology
@@ -44,9 +42,9 @@ def event(body: str = BODY, envelope: str = "standard") -> EventMessage:
     )
 
 
-def match(listeners: Everybody, body: bytes, public: bool = False) -> Outcome:
+def match(listeners: Everybody, body: bytes, feed: Take | None = None) -> Outcome:
     answers: list[Outcome] = []
-    Matcher(listeners, NAMES, public)(Incoming(1, body, {}, False, NAMES.match), answers.append)
+    Matcher(listeners, NAMES, feed)(Incoming(1, body, {}, False, NAMES.match), answers.append)
     (outcome,) = answers
     return outcome
 
@@ -72,13 +70,13 @@ def test_the_listeners_are_fresh_before_they_are_asked_about_the_data() -> None:
     assert listeners.asked == [("person", {"name": "Joe"})]
 
 
-def test_others_get_the_body_where_the_exchange_for_them_is_on() -> None:
-    (message,) = match(Everybody([]), encode(event()), public=True).publish
+def test_others_get_the_body_once_the_deliveries_are_confirmed() -> None:
+    fed: list[Outgoing] = []
+    outcome = match(Everybody([1]), encode(event()), feed=lambda message, done: fed.append(message))
+    assert (len(outcome.publish), fed) == (1, [])
+    assert outcome.record is not None
+    outcome.record(lambda: None)
+    (message,) = fed
     assert (message.exchange, message.key) == (NAMES.public, "person")
     assert json.loads(message.body) == json.loads(BODY)
     assert not message.mandatory
-
-
-def test_what_is_no_event_raises() -> None:
-    with pytest.raises(MessageError):
-        match(Everybody([]), b"{}")
