@@ -166,6 +166,8 @@ class Listener(models.Model):
         if kwargs.get("update_fields") is not None:
             kwargs["update_fields"] = {*kwargs["update_fields"], "version", "updated_at"}
         self.ensure_secret()
+        # None and [] pass the validators, since Django asks them for nothing that is empty.
+        self.match, self.config = self.match or {}, self.config or {}
         with transaction.atomic(using=using):
             self.version = ListenerClock.tick(using)
             super().save(*args, **kwargs)

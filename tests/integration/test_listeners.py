@@ -1,0 +1,371 @@
+"""Listeners in memory: as fresh as the event that asks for them."""
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.core import serializers
+from django.db import transaction
+from django.utils import timezone
+
+from durian import listeners
+from durian.database import own_connections
+from durian.errors import Unavailable
+from durian.event import Hook
+from durian.listeners import Listeners
+from durian.models import DeletedListener, Listener, ListenerClock
+from tests.integration.site import registered
+
+pytestmark = pytest.mark.django_db
+
+URL = "http://where.joe/"
+PATIENCE = 20.0
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the version that an event carries makes these listeners look, not the time."""
+    monkeypatch.setattr(listeners, "LOOK_SECONDS", 3600.0)
+
+
+@pytest.fixture
+def kept() -> Listeners:
+    """Listeners that have been read, and are not read again for nothing."""
+    kept = Listeners()
+    kept.catch_up(ListenerClock.now())
+    return kept
+
+
+def make(hook: str = "person", **fields: Any) -> Listener:
+    return Listener.objects.create(hook=hook, url=URL, **fields)
+
+
+def found(kept: Listeners, hook: str = "person", **payload: Any) -> list[int]:
+    """Whom an event that is published now reaches."""
+    kept.catch_up(ListenerClock.now())
+    return sorted(kept.matching(hook, payload))
+
+
+# Which
+
+
+def test_a_listener_gets_what_its_hook_and_filter_ask_for(kept: Listeners) -> None:
+    every, joe = make(), make(match={"name": "Joe"})
+    make("order")
+    assert found(kept, name="Joe") == [every.pk, joe.pk]
+    assert found(kept, name="Jim") == [every.pk]
+    assert found(kept, "nobody.asks") == []
+
+
+def test_a_pattern_of_hooks_is_as_on_a_topic_exchange(kept: Listeners) -> None:
+    one, any_number, every = make("article.*"), make("article.#"), make("#")
+    exact = make("article.draft")
+    filtered = make("article.*", match={"n": {"$gt": 1}})
+    assert found(kept, "article.draft", n=1) == [one.pk, any_number.pk, every.pk, exact.pk]
+    assert found(kept, "article.draft", n=2) == [
+        one.pk,
+        any_number.pk,
+        every.pk,
+        exact.pk,
+        filtered.pk,
+    ]
+    assert found(kept, "article") == [any_number.pk, every.pk]
+    assert found(kept, "article.draft.saved") == [any_number.pk, every.pk]
+    assert found(kept, "articles.draft") == [every.pk]
+
+
+def test_a_hook_with_a_filter_of_its_own_is_asked(kept: Listeners) -> None:
+    class Northern(Hook):
+        name = "person.north"
+
+        def event_filter(self, sender: Any, payload: Any, match_dict: Any) -> bool:
+            assert sender is None
+            return bool(payload["region"] == match_dict.get("region", "north"))
+
+    with registered(Northern()):
+        plain, south = make("person.north"), make("person.*", match={"region": "south"})
+        assert found(kept, "person.north", region="north") == [plain.pk]
+        assert found(kept, "person.north", region="south") == [south.pk]
+        south.delete()
+        assert found(kept, "person.north", region="south") == []
+
+
+def test_a_stored_filter_that_is_invalid_stops_nobody_else(
+    kept: Listeners, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken, good = make(match={"name": {"$bogus": 1}}), make()
+    make("alone.*", match=[1])
+    assert found(kept) == [good.pk]
+    assert f"Listener {broken.pk} receives nothing, its filter is invalid" in caplog.text
+    broken.match = {}
+    broken.save()
+    assert found(kept) == [broken.pk, good.pk]
+
+
+def test_they_are_counted(kept: Listeners) -> None:
+    make()
+    make("article.*")
+    make(state=Listener.State.PAUSED)
+    found(kept)
+    assert len(kept) == 2
+
+
+# Fresh
+
+
+def rename(listener: Listener) -> None:
+    listener.hook = "article"
+    listener.save()
+
+
+def rename_by_fields(listener: Listener) -> None:
+    listener.hook = "article"
+    listener.save(update_fields=["hook"])
+
+
+def update(listener: Listener) -> None:
+    Listener.objects.filter(pk=listener.pk).update(hook="article")
+
+
+def bulk_update(listener: Listener) -> None:
+    listener.hook = "article"
+    Listener.objects.bulk_update([listener], ["hook"])
+
+
+def update_or_create(listener: Listener) -> None:
+    Listener.objects.update_or_create(pk=listener.pk, defaults={"hook": "article"})
+
+
+def upsert(listener: Listener) -> None:
+    listener.hook = "article"
+    Listener.objects.bulk_create(
+        [listener], update_conflicts=True, update_fields=["hook"], unique_fields=["id"]
+    )
+
+
+def load(listener: Listener) -> None:
+    listener.hook = "article"
+    fixture = serializers.serialize("json", [listener])
+    for item in serializers.deserialize("json", fixture):
+        item.save()
+
+
+def pause(listener: Listener) -> None:
+    listener.set_state(Listener.State.PAUSED)
+
+
+def delete(listener: Listener) -> None:
+    listener.delete()
+
+
+def delete_queryset(listener: Listener) -> None:
+    Listener.objects.filter(pk=listener.pk).delete()
+
+
+def delete_user(listener: Listener) -> None:
+    assert listener.user
+    listener.user.delete()
+
+
+CHANGES: list[Callable[[Listener], None]] = [
+    rename,
+    rename_by_fields,
+    update,
+    bulk_update,
+    update_or_create,
+    upsert,
+    load,
+    pause,
+    delete,
+    delete_queryset,
+    delete_user,
+]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_every_change_reaches_who_keeps_listeners(
+    kept: Listeners, change: Callable[[Listener], None]
+) -> None:
+    listener = make(user=User.objects.create_user("joe"))
+    key, version = listener.pk, ListenerClock.now()
+    assert found(kept) == [key]
+    change(listener)
+    assert ListenerClock.now() > version
+    assert found(kept) == []
+    stays = Listener.objects.filter(pk=key, state=Listener.State.ACTIVE).exists()
+    assert found(kept, "article") == ([key] if stays else [])
+
+
+CREATIONS: list[Callable[[], object]] = [
+    lambda: make(),
+    lambda: Listener(hook="person", url=URL).save(),
+    lambda: Listener.objects.bulk_create([Listener(hook="person", url=URL)]),
+    lambda: Listener.objects.get_or_create(hook="person", url=URL),
+    lambda: Hook("person").add_listener(URL),
+    lambda: load(Listener(pk=7, url=URL, created_at=timezone.now(), updated_at=timezone.now())),
+]
+
+
+@pytest.mark.parametrize("create", CREATIONS)
+def test_a_new_listener_never_misses_an_event_that_follows(
+    kept: Listeners, create: Callable[[], object]
+) -> None:
+    assert found(kept) == []
+    create()
+    assert len(found(kept, "person") + found(kept, "article")) == 1
+
+
+def test_a_listener_that_is_resumed_is_found_again(kept: Listeners) -> None:
+    listener = make(state=Listener.State.PAUSED)
+    assert found(kept) == []
+    listener.set_state(Listener.State.ACTIVE)
+    assert found(kept) == [listener.pk]
+
+
+def test_a_listener_may_come_back_under_its_old_number(kept: Listeners) -> None:
+    listener = make()
+    key = listener.pk
+    assert found(kept) == [key]
+    listener.delete()
+    make(pk=key)
+    assert found(kept) == [key]
+    assert DeletedListener.objects.filter(pk=key).exists()
+
+
+def test_what_was_rolled_back_is_not_seen(kept: Listeners) -> None:
+    listener = make()
+    assert found(kept) == [listener.pk]
+    with transaction.atomic():
+        make()
+        listener.delete()
+        transaction.set_rollback(True)
+    assert found(kept) == [Listener.objects.get().pk]
+
+
+def test_nothing_is_read_while_nothing_changed(
+    kept: Listeners, django_assert_num_queries: Any
+) -> None:
+    make()
+    version = ListenerClock.now()
+    kept.catch_up(version)
+    with django_assert_num_queries(0):
+        kept.catch_up(version)
+        kept.catch_up(version - 1)
+
+
+def test_a_database_restored_from_a_backup_is_noticed(
+    kept: Listeners, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backup = make()
+    backed_up = ListenerClock.now()
+    later = make()
+    assert found(kept) == [backup.pk, later.pk]
+    Listener.objects.filter(pk=later.pk)._raw_delete("default")
+    ListenerClock.objects.update(version=backed_up)
+    monkeypatch.setattr(listeners, "LOOK_SECONDS", 0.0)
+    kept._next_look = 0.0
+    assert found(kept) == [backup.pk]
+    newest = make()
+    assert found(kept) == [backup.pk, newest.pk]
+
+
+def test_a_database_without_tables_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ListenerClock._meta, "db_table", "no_such_table")
+    with transaction.atomic(), pytest.raises(Unavailable, match="'default' is away"):
+        Listeners().catch_up(0)
+
+
+# The version
+
+
+def test_the_first_change_starts_the_clock_ahead_of_any_other() -> None:
+    assert ListenerClock.now() == 0
+    first = make().version
+    assert first == ListenerClock.now() > 1_700_000_000_000_000
+    assert make().version == first + 1
+    ListenerClock.objects.all().delete()
+    assert make().version > first + 1
+
+
+@pytest.fixture
+def threads() -> Iterator[Callable[[Callable[[], None]], threading.Thread]]:
+    started: list[threading.Thread] = []
+
+    def start(target: Callable[[], None]) -> threading.Thread:
+        def run() -> None:
+            with own_connections():
+                target()
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        started.append(thread)
+        return thread
+
+    yield start
+    for thread in started:
+        thread.join(PATIENCE)
+        assert not thread.is_alive()
+
+
+Start = Callable[[Callable[[], None]], threading.Thread]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_writers_at_once_get_versions_in_the_order_of_their_commits(threads: Start) -> None:
+    """Whoever has seen version n has seen every listener up to n."""
+    kept, stop = Listeners(), threading.Event()
+
+    def write() -> None:
+        for _ in range(25):
+            with transaction.atomic():
+                make()
+
+    def read() -> None:
+        while not stop.is_set():
+            version = ListenerClock.now()
+            kept.catch_up(version)
+            missing = set(
+                Listener.objects.filter(version__lte=version).values_list("pk", flat=True)
+            )
+            if missing - set(kept.matching("person", {})):
+                gaps.append(version)
+
+    gaps: list[int] = []
+    reader = threads(read)
+    writers = [threads(write) for _ in range(3)]
+    for writer in writers:
+        writer.join(PATIENCE)
+    stop.set()
+    reader.join(PATIENCE)
+    versions = list(Listener.objects.order_by("version").values_list("version", flat=True))
+    assert versions == [*range(versions[0], versions[0] + 75)]
+    assert gaps == []
+    assert found(kept) == sorted(Listener.objects.values_list("pk", flat=True))
+
+
+@pytest.mark.django_db(transaction=True)
+def test_saving_and_deleting_at_once_do_not_lock_each_other_out(threads: Start) -> None:
+    keys = [make().pk for _ in range(20)]
+    errors: list[Exception] = []
+
+    def attempt(change: Callable[[int], object]) -> Callable[[], None]:
+        def run() -> None:
+            try:
+                for key in keys:
+                    change(key)
+            except Exception as error:
+                errors.append(error)
+
+        return run
+
+    def touch(key: int) -> None:
+        Listener.objects.filter(pk=key).update(description="touched")
+
+    one = threads(attempt(touch))
+    two = threads(attempt(lambda key: Listener.objects.filter(pk=key).delete()))
+    one.join(PATIENCE)
+    two.join(PATIENCE)
+    assert errors == []
+    assert not Listener.objects.exists()
