@@ -113,7 +113,7 @@ class _Shelf:
         self._index = match.FilterIndex()
         self._conditions: dict[int, Any] = {}
         self._keeps_conditions = any(
-            _has_own_filter(one) and (one.name == hook or fits(hook, one.name))
+            has_own_filter(one) and (one.name == hook or fits(hook, one.name))
             for one in hooks.all()
         )
 
@@ -131,7 +131,7 @@ class _Shelf:
 
     def matching(self, name: str, payload: Any) -> list[int]:
         hook = hooks.get(name)
-        if hook is None or not _has_own_filter(hook):
+        if hook is None or not has_own_filter(hook):
             return self._index.matching(payload)
         return [
             listener
@@ -140,5 +140,6 @@ class _Shelf:
         ]
 
 
-def _has_own_filter(hook: Hook) -> bool:
+def has_own_filter(hook: Hook) -> bool:
+    """Say whether `hook` decides by an `event_filter` of its own."""
     return type(hook).event_filter is not Hook.event_filter

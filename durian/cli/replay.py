@@ -14,9 +14,11 @@ from durian import conf, match, roles
 from durian.cli.dead import age
 from durian.cli.output import console, print_json, progress
 from durian.ids import delivery_id
+from durian.listeners import has_own_filter
 from durian.matcher import outgoing
 from durian.models import Attempt, Event, Listener
 from durian.names import fits, is_pattern
+from durian.registry import hooks
 from durian.wire.broker import Outgoing
 from durian.wire.messages import DeliveryMessage
 from durian.wire.publishing import publish_all
@@ -102,8 +104,15 @@ def _messages(listener: Listener, options: dict[str, Any]) -> Iterator[Outgoing]
             for event in chunk:
                 if is_pattern(listener.hook) and not fits(listener.hook, event.hook):
                     continue
-                if event.id not in delivered and wanted.matches(event.payload):
+                if event.id not in delivered and _passes(event, listener, wanted):
                     yield outgoing(topology, _delivery(event, listener, run))
+
+
+def _passes(event: Event, listener: Listener, wanted: match.Filter) -> bool:
+    hook = hooks.get(event.hook)
+    if hook and has_own_filter(hook):
+        return hook.event_filter(None, event.payload, listener.match)
+    return wanted.matches(event.payload)
 
 
 def _archived(listener: Listener, using: str, options: dict[str, Any]) -> "QuerySet[Event]":

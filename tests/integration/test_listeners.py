@@ -256,16 +256,15 @@ def test_nothing_is_read_while_nothing_changed(
 
 
 def test_a_database_restored_from_a_backup_is_noticed(
-    kept: Listeners, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    backup = make()
+    monkeypatch.setattr(listeners, "LOOK_SECONDS", 0.0)
+    kept, backup = Listeners(), make()
     backed_up = ListenerClock.now()
     later = make()
     assert found(kept) == [backup.pk, later.pk]
     Listener.objects.filter(pk=later.pk)._raw_delete("default")
     ListenerClock.objects.update(version=backed_up)
-    monkeypatch.setattr(listeners, "LOOK_SECONDS", 0.0)
-    kept._next_look = 0.0
     assert found(kept) == [backup.pk]
     newest = make()
     assert found(kept) == [backup.pk, newest.pk]

@@ -1,0 +1,288 @@
+"""`durian replay` and `durian prune`: the archive of events."""
+
+import json
+import uuid
+from collections.abc import Sequence
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils.timezone import now
+from pytest_django.fixtures import Settings
+
+from durian import roles
+from durian.cli import prune, replay
+from durian.event import Hook
+from durian.ids import delivery_id
+from durian.models import Attempt, Event, Listener
+from durian.wire.broker import Incoming
+from durian.wire.messages import DeliveryMessage, decode
+from tests.integration.site import registered
+
+pytestmark = pytest.mark.django_db(databases=["default", "other"])
+
+URL = "http://where.joe/"
+
+
+@pytest.fixture(autouse=True)
+def broker(settings: Settings) -> None:
+    """A broker in memory of the test's own."""
+    prefix = f"{uuid.uuid4().hex}."
+    settings.DURIAN = {**settings.DURIAN, "BROKER_URL": "memory://", "NAME_PREFIX": prefix}
+
+
+def happened(age: timedelta, using: str = "default", **fields: Any) -> Event:
+    """An event of the archive, so long ago."""
+    moment = now() - age
+    values = {"hook": "person", "body": '{"n": 1}', "published_at": moment} | fields
+    return Event.objects.using(using).create(created_at=moment, **values)
+
+
+def attempt(event: Event, listener: Listener, outcome: str, age: timedelta = timedelta()) -> None:
+    Attempt.objects.create(
+        delivery=delivery_id(str(event.id), listener.pk),
+        number=1,
+        event=event.id,
+        listener_id=listener.pk,
+        hook=event.hook,
+        outcome=outcome,
+        started_at=now() - age,
+    )
+
+
+def listening(hook: str = "person", **fields: Any) -> Listener:
+    return Listener.objects.create(hook=hook, url=URL, **fields)
+
+
+def deliveries() -> list[DeliveryMessage]:
+    """What has been published for the deliverers since the last call."""
+    taken: list[Incoming] = []
+    consumer = roles.broker().consumer(roles.broker().topology.deliver, 1000, taken.append)
+    consumer.read()
+    for incoming in taken:
+        consumer.ack(incoming.tag)
+    consumer.close()
+    return [decode(DeliveryMessage, incoming.body) for incoming in taken]
+
+
+def replayed(*arguments: str) -> list[str]:
+    """The events that `durian replay` sends again."""
+    call_command("durian", "replay", *arguments)
+    return [delivery.event for delivery in deliveries()]
+
+
+def ids(events: Sequence[Event]) -> list[str]:
+    return [str(event.id) for event in events]
+
+
+DAY = timedelta(days=1)
+HOUR = timedelta(hours=1)
+
+
+# Replay
+
+
+def test_a_replay_is_the_delivery_of_then_in_a_new_run() -> None:
+    listener, event = listening(), happened(HOUR, body='{"b":  1, "a": 2}')
+    call_command("durian", "replay", "--listener", str(listener.pk), "--since", "2h")
+    call_command("durian", "replay", "--listener", str(listener.pk), "--since", "2h")
+    first, second = deliveries()
+    assert first.id == second.id == delivery_id(str(event.id), listener.pk)
+    assert (first.event, first.hook, first.listener) == (str(event.id), "person", listener.pk)
+    assert (first.body, first.attempt) == ('{"b":  1, "a": 2}', 1)
+    assert first.created == event.created_at.timestamp()
+    assert first.run
+    assert first.run != second.run
+
+
+def test_since_and_until_are_ages_or_moments() -> None:
+    listener = listening()
+    old, middle, new = happened(3 * DAY), happened(2 * DAY), happened(HOUR)
+    mine = "--listener", str(listener.pk)
+    assert replayed(*mine, "--since", "4d") == ids([old, middle, new])
+    assert replayed(*mine, "--since", "60h", "--until", "1d") == ids([middle])
+    since = (middle.created_at - HOUR).isoformat()
+    assert replayed(*mine, "--since", since) == ids([middle, new])
+    until = middle.created_at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    assert replayed(*mine, "--since", "4d", "--until", until) == ids([old, middle])
+
+
+def test_an_hour_without_a_zone_is_the_sites_own() -> None:
+    moment = replay.moment("2026-05-01T12:00")
+    assert moment.tzinfo
+    assert replay.moment("2026-05-01T12:00Z") == datetime(2026, 5, 1, 12, tzinfo=timezone.utc)
+
+
+def test_only_what_the_listener_asks_for_is_sent_again() -> None:
+    listener = listening("order.*", match={"total": {"$gt": 5}})
+    wanted = happened(HOUR, hook="order.paid", body='{"total": 6}')
+    standard = happened(
+        HOUR, hook="order.paid", body='{"type": "", "data": {"total": 7}}', envelope="standard"
+    )
+    happened(HOUR, hook="order.paid", body='{"total": 5}')
+    happened(HOUR, hook="order", body='{"total": 6}')
+    happened(HOUR, hook="person", body='{"total": 6}')
+    sent = replayed("--listener", str(listener.pk), "--since", "1d")
+    assert sent == ids([wanted, standard])
+
+
+def test_a_hooks_own_filter_is_asked() -> None:
+    class Odd(Hook):
+        name = "odd"
+
+        def event_filter(self, sender: Any, payload: Any, match_dict: Any) -> bool:
+            return bool(payload["n"] % 2)
+
+    listener = listening("odd")
+    odd = happened(HOUR, hook="odd", body='{"n": 1}')
+    happened(HOUR, hook="odd", body='{"n": 2}')
+    with registered(Odd()):
+        assert replayed("--listener", str(listener.pk), "--since", "1d") == ids([odd])
+
+
+def test_what_waits_in_the_outbox_is_not_replayed() -> None:
+    listener = listening()
+    happened(HOUR, published_at=None)
+    assert replayed("--listener", str(listener.pk), "--since", "1d") == []
+
+
+def test_failed_means_not_known_to_be_delivered() -> None:
+    listener, other = listening(), listening()
+    delivered, dead, never = happened(3 * HOUR), happened(2 * HOUR), happened(HOUR)
+    attempt(delivered, listener, "retry")
+    attempt(delivered, listener, "delivered")
+    attempt(dead, listener, "dead")
+    attempt(dead, other, "delivered")
+    sent = replayed("--listener", str(listener.pk), "--since", "1d", "--failed")
+    assert sent == ids([dead, never])
+
+
+def test_every_database_is_searched() -> None:
+    listener = listening()
+    events = [happened(HOUR), happened(HOUR, using="other")]
+    sent = replayed("--listener", str(listener.pk), "--since", "1d")
+    assert sorted(sent) == sorted(ids(events))
+
+
+def test_several_listeners_or_all_active_ones() -> None:
+    one, two, paused = listening(), listening(), listening(state=Listener.State.PAUSED)
+    happened(HOUR)
+    call_command("durian", "replay", "--all", "--since", "1d")
+    assert [delivery.listener for delivery in deliveries()] == [one.pk, two.pk]
+    both = ["--listener", str(one.pk), "--listener", str(two.pk)]
+    call_command("durian", "replay", *both, "--since", "1d")
+    assert [delivery.listener for delivery in deliveries()] == [one.pk, two.pk]
+    assert paused.pk
+
+
+def test_more_than_a_chunk_is_replayed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replay, "CHUNK", 2)
+    listener = listening()
+    events = [happened((9 - number) * HOUR) for number in range(7)]
+    assert replayed("--listener", str(listener.pk), "--since", "1d") == ids(events)
+
+
+def test_a_dry_run_counts_and_sends_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    listener = listening()
+    happened(HOUR)
+    assert replayed("--listener", str(listener.pk), "--since", "1d", "--dry-run") == []
+    assert capsys.readouterr().out == f"listener {listener.pk}: 1 events would be replayed.\n"
+    assert replayed("--listener", str(listener.pk), "--since", "1d", "--dry-run", "--json") == []
+    assert json.loads(capsys.readouterr().out) == {"replayed": {str(listener.pk): 1}}
+
+
+def test_what_was_replayed_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    listener = listening()
+    happened(HOUR)
+    replayed("--listener", str(listener.pk), "--since", "1d")
+    assert capsys.readouterr().out == f"listener {listener.pk}: 1 events replayed.\n"
+
+
+def test_a_listener_that_is_not_active_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    active, paused = listening(), listening(state=Listener.State.PAUSED)
+    happened(HOUR)
+    asked = ["--listener", str(active.pk), "--listener", str(paused.pk), "--listener", "999"]
+    with pytest.raises(SystemExit) as end:
+        call_command("durian", "replay", *asked, "--since", "1d")
+    assert end.value.code == 1
+    assert f"No active listener: {paused.pk}, 999." in capsys.readouterr().out
+    assert deliveries() == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--since", "1d"],
+        ["--all"],
+        ["--all", "--listener", "1", "--since", "1d"],
+        ["--all", "--since", "yesterday"],
+        ["--all", "--since", "2026-02-30"],
+        ["--all", "--since", "1d", "--until", "later"],
+        ["--listener", "x", "--since", "1d"],
+    ],
+)
+def test_what_makes_no_sense_is_refused(arguments: list[str]) -> None:
+    with pytest.raises(CommandError):
+        call_command("durian", "replay", *arguments)
+
+
+# Prune
+
+
+@pytest.fixture
+def aged(settings: Settings) -> tuple[set[uuid.UUID], set[int]]:
+    """Events and attempts in both databases; the ids of those that are to stay."""
+    settings.DURIAN = {**settings.DURIAN, "EVENT_DAYS": 10, "ATTEMPT_DAYS": 5}
+    listener = listening()
+    for using in ("default", "other"):
+        for days in (11, 12, 13):
+            happened(days * DAY, using=using)
+    stays = [
+        happened(9 * DAY),
+        happened(9 * DAY, using="other"),
+        happened(20 * DAY, published_at=None),
+        happened(20 * DAY, published_at=None, error="too large"),
+    ]
+    for days in (4, 6, 7):
+        attempt(stays[0], listener, "delivered", days * DAY)
+    young = Attempt.objects.filter(started_at__gt=now() - 5 * DAY)
+    return {event.id for event in stays}, set(young.values_list("pk", flat=True))
+
+
+Aged = tuple[set[uuid.UUID], set[int]]
+
+
+def left() -> Aged:
+    events = [one.pk for using in ("default", "other") for one in Event.objects.using(using).all()]
+    return set(events), set(Attempt.objects.values_list("pk", flat=True))
+
+
+def test_what_is_past_its_age_is_deleted_and_nothing_else(
+    aged: Aged, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call_command("durian", "prune")
+    assert capsys.readouterr().out == "6 events and 2 attempts deleted.\n"
+    assert left() == aged
+    call_command("durian", "prune", "--json")
+    assert json.loads(capsys.readouterr().out) == {"events": 0, "attempts": 0}
+
+
+def test_pruning_goes_in_small_batches(aged: Aged, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prune, "BATCH", 2)
+    with CaptureQueriesContext(connection) as queries:
+        call_command("durian", "prune")
+    deletes = [query for query in queries if query["sql"].startswith("DELETE")]
+    assert len(deletes) == 3, "three events and two attempts, two at a time"
+    assert left() == aged
+
+
+def test_a_dry_run_of_prune_deletes_nothing(aged: Aged, capsys: pytest.CaptureFixture[str]) -> None:
+    before = left()
+    call_command("durian", "prune", "--dry-run")
+    assert capsys.readouterr().out == "6 events and 2 attempts would be deleted.\n"
+    call_command("durian", "prune", "--dry-run", "--json")
+    assert json.loads(capsys.readouterr().out) == {"events": 6, "attempts": 2}
+    assert left() == before
