@@ -1,7 +1,8 @@
 """Walking through the dead letters, one after the other, on the broker itself.
 
-The walk consumes and closes: what a visitor leaves is not acked and goes back to its place. It is
-bounded by the number of letters at its start, and holds none of them in memory.
+The walk consumes and closes: what a visitor leaves is not acked and goes back to its place (of over
+65,535 letters, a broker may put some before others). It is bounded by the number of letters at its
+start, and holds none of them in memory.
 """
 
 import hashlib

@@ -34,6 +34,7 @@ class Link:
 
     def __init__(self, urls: Sequence[str]) -> None:
         self.blocked = False
+        self.lost = False
         self._amqp = self._connect_to_any(urls)
         # Asked for again after a loss, py-amqp would connect anew.
         self._socket: socket.socket = self._amqp.sock
@@ -56,20 +57,38 @@ class Link:
             self._amqp.heartbeat_tick()
             self._next_tick = time.monotonic() + 1.0
 
-    def close(self) -> None:
-        """Close, and see that the broker has heard everything that was written, if it is there."""
+    @contextmanager
+    def talking(self) -> Iterator[None]:
+        """Turn what goes wrong into Unavailable; the connection counts as lost then."""
         try:
-            # Not py-amqp's own: it would go on calling back for each message that is on its way.
-            self._socket.settimeout(CLOSE_SECONDS)
-            self._amqp.send_method(method.Close, "BsBB", (200, "", 0, 0))
-            self._discard_until_close_ok()
+            with as_unavailable():
+                yield
+        except Unavailable:
+            self.lost = True
+            raise
+
+    @contextmanager
+    def patience(self, seconds: float) -> Iterator[None]:
+        """Let the broker take so long for an answer, in the block."""
+        self._socket.settimeout(seconds)
+        yield
+        self._socket.settimeout(IO_SECONDS)
+
+    def close(self, patience: float = CLOSE_SECONDS) -> None:
+        """Close; return when the broker has heard all that was written, or after `patience`."""
+        try:
+            if not self.lost:
+                self._say_goodbye(patience)
         except (OSError, AMQPError):
             pass  # It was lost before it could be closed: the broker knows already.
         finally:
             self._amqp.collect()
 
-    def _discard_until_close_ok(self) -> None:
-        until, tail, received = time.monotonic() + CLOSE_SECONDS, b"", b"-"
+    def _say_goodbye(self, patience: float) -> None:
+        # Not by py-amqp: it would go on calling back for each message that is on its way.
+        self._socket.settimeout(patience)
+        self._amqp.send_method(method.Close, "BsBB", (200, "", 0, 0))
+        until, tail, received = time.monotonic() + patience, b"", b"-"
         while received and not tail.endswith(CLOSE_OK) and time.monotonic() < until:
             received = self._socket.recv(1 << 20)
             tail = (tail + received)[-len(CLOSE_OK) :]
@@ -100,7 +119,7 @@ class Link:
                 "client_properties": {"product": "durian"},
             },
         )
-        if connection.ssl:
+        if url.startswith("amqps:"):
             # Else py-amqp takes the certificate of any host; None stands for the one connected to.
             connection.ssl = {"server_hostname": None}
         try:

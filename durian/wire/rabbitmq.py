@@ -9,7 +9,7 @@ import struct
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -25,6 +25,8 @@ from durian.wire.topology import Topology
 
 logger = logging.getLogger("durian.wire")
 
+ACK_SECONDS = 60.0
+"""How long the broker may take for the last acks: among many unacked ones, each is slow to find."""
 COMPLAINT_SECONDS = 60.0
 """How often a foreign queue's refusals are logged: there may be one for each event."""
 
@@ -114,7 +116,7 @@ class RabbitPublisher:
             correlation_id=str(self._published),
             application_headers=dict(message.headers),
         )
-        with as_unavailable():
+        with self._link.talking():
             try:
                 self._link.channel.basic_publish(
                     content, message.exchange, message.key, mandatory=message.mandatory
@@ -129,7 +131,7 @@ class RabbitPublisher:
         channel because of a message, such as for its size.
         """
         try:
-            with as_unavailable():
+            with self._link.talking():
                 self._link.read()
         except Unavailable as error:
             if isinstance(error.__cause__, PreconditionFailed):
@@ -205,6 +207,7 @@ class RabbitConsumer:
         self._on_message = on_message
         self._arrived: deque[Incoming] = deque()
         self._deleted = False
+        self._acked = False
         channel = link.channel
         # Per consumer: quorum queues refuse the form that counts for the whole channel.
         channel.basic_qos(0, prefetch, a_global=False)
@@ -219,7 +222,7 @@ class RabbitConsumer:
 
     def read(self) -> None:
         """Hand over what has arrived. Raises Unavailable, TopologyError if the queue is gone."""
-        with as_unavailable():
+        with self._link.talking():
             self._link.read()
         if self._deleted:
             raise TopologyError(f"Queue {self._queue!r} was deleted. {DECLARE}")
@@ -228,18 +231,27 @@ class RabbitConsumer:
 
     def ack(self, tag: int) -> None:
         """Ack one message. Raises Unavailable."""
-        with as_unavailable():
+        with self._link.talking():
             self._link.channel.basic_ack(tag)
+        self._acked = True
 
     def cancel(self) -> None:
         """Take no more messages. Raises Unavailable."""
-        with as_unavailable():
+        with self._link.talking():
             for tag in self._tags:
                 self._link.channel.basic_cancel(tag)
 
     def close(self) -> None:
         """Close the connection; the broker gives what was not acked to others."""
+        if self._acked and not self._link.lost:
+            self._await_acks()
         self._link.close()
+
+    def _await_acks(self) -> None:
+        # A channel that ends forgets the acks that it has not passed on to its queue. The queue
+        # answers a cancel itself, after what came before it.
+        with suppress(Unavailable), self._link.patience(ACK_SECONDS):
+            self.cancel()
 
     def _on_amqp_message(self, message: Any) -> None:
         info = message.delivery_info
