@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -70,7 +71,7 @@ class Shop:
         try:
             yield process
         finally:
-            process.kill()
+            process.end(signal.SIGTERM, timeout=15)
 
     def process(self, role: str, **durian: Any) -> ServerProcess:
         """Return a role as a process that has not been started."""
@@ -84,7 +85,7 @@ class Shop:
         command = [PYTHON, "-m", "gunicorn", "--bind", f"127.0.0.1:{port}", "--chdir", str(ROOT)]
         command += ["--workers", str(workers), "--timeout", "120", "--no-control-socket"]
         command += ["tests.acceptance.site.wsgi"]
-        process = ServerProcess(command, self.env(), self.folder / "web.log")
+        process = ServerProcess(command, self.env(), self.folder / f"web-{port}.log")
         process.start(ready=lambda: process.log_tail().count("Booting worker") == workers)
         self._address = f"http://127.0.0.1:{port}"
         try:
