@@ -61,8 +61,9 @@ class Targets:
             return None
         target = target_of(row, hook)
         with self._lock:
-            # What was read before a refresh that ended since may be older than what it forgot.
-            if refreshes == self._refreshes:
+            # What was read before a refresh that ended since may be older than what it forgot. And
+            # who is paused is asked anew each time: an event raised just after the pause is theirs.
+            if refreshes == self._refreshes and target.state == Listener.State.ACTIVE:
                 self._keep(listener, hook, target)
         return target
 
