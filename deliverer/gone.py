@@ -18,4 +18,5 @@ def disable_gone(attempts: Sequence[Attempt]) -> None:
     for listener in Listener.objects.filter(pk__in=gone, state=Listener.State.ACTIVE):
         listener.set_state(Listener.State.DISABLED, REASON)
         logger.warning("Listener %d (%s) is disabled. %s", listener.pk, listener.url, REASON)
-        listener_disabled.send(sender=Listener, listener=listener, reason=REASON)
+        # Django logs what a site's receiver raises; the deliveries go on.
+        listener_disabled.send_robust(sender=Listener, listener=listener, reason=REASON)

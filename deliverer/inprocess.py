@@ -4,10 +4,11 @@ import time
 from collections.abc import Iterable
 from datetime import datetime, timezone
 
-from deliverer.handler import judge
+from deliverer.handler import Verdict, judge
 from deliverer.http import Settings, exchange
 from deliverer.request import request_for
 from deliverer.targets import target_of
+from durian.errors import ConfigurationError, DeliveryError, Unavailable
 from durian.ids import delivery_id
 from durian.models import Attempt, Event, Listener
 from durian.wire.messages import DeliveryMessage
@@ -31,11 +32,8 @@ def _deliver(event: Event, listener: Listener, settings: Settings) -> Attempt:
         body=event.body,
         created=event.created_at.timestamp(),
     )
-    target = target_of(listener, event.hook)
     began = time.time()
-    request = request_for(target.template, delivery, target.signer, int(began))
-    result = exchange(request, target.options.timeout, settings)
-    verdict = judge(result, delivery, target, began, time.time())
+    verdict = _attempt(delivery, listener, settings, began)
     delivered = verdict.outcome == Attempt.Outcome.DELIVERED
     return Attempt(
         delivery=delivery.id,
@@ -50,3 +48,16 @@ def _deliver(event: Event, listener: Listener, settings: Settings) -> Attempt:
         answer=verdict.answer,
         started_at=datetime.fromtimestamp(began, timezone.utc),
     )
+
+
+def _attempt(
+    delivery: DeliveryMessage, listener: Listener, settings: Settings, began: float
+) -> Verdict:
+    try:
+        target = target_of(listener, delivery.hook)
+    except (DeliveryError, ConfigurationError, Unavailable) as error:
+        # The other listeners shall not miss the event for it.
+        return Verdict(Attempt.Outcome.DEAD, error=str(error))
+    request = request_for(target.template, delivery, target.signer, int(began))
+    result = exchange(request, target.options.timeout, settings)
+    return judge(result, delivery, target, began, time.time())

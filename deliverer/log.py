@@ -32,10 +32,11 @@ Done = Callable[[], None]
 
 
 class Log:
-    """Takes attempts from any thread and writes them; `on_written` is told of each batch."""
+    """Takes attempts from any thread and writes them; `before_write` is shown each batch, and again
+    when writing it failed."""
 
-    def __init__(self, on_written: Callable[[Sequence[Attempt]], None]) -> None:
-        self._on_written = on_written
+    def __init__(self, before_write: Callable[[Sequence[Attempt]], None]) -> None:
+        self._before_write = before_write
         self._rows: deque[_Entry] = deque()
         self._arrived = threading.Condition()
         self._backoff = Backoff()
@@ -88,8 +89,8 @@ class Log:
         batch = [self._rows.popleft() for _ in range(min(BATCH, len(self._rows)))]
         try:
             with available():
+                self._before_write([entry.attempt for entry in batch])
                 insert([entry.attempt for entry in batch])
-            self._on_written([entry.attempt for entry in batch])
             self._backoff.succeeded()
         except Unavailable as error:
             self._keep(batch, error)

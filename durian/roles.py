@@ -115,8 +115,9 @@ class DelivererRole:
     def __init__(self) -> None:
         config, names = conf.config(), broker().topology
         self._targets = Targets()
-        self._engine = Engine(http_settings())
-        self._log = Log(on_written=disable_gone)
+        # A deliverer that can make no POST ends, and its supervisor starts it anew.
+        self._engine = Engine(http_settings(), on_failure=lambda: self.stop(within=0.0))
+        self._log = Log(before_write=disable_gone)
         limits = Limits(config.listener_in_flight)
         handler = DeliveryHandler(names, self._targets, self._engine, self._log, limits)
         self._pump = Pump(
