@@ -52,10 +52,14 @@ class _UnderWay(NamedTuple):
 
 
 class Engine:
-    """Makes the exchanges that are submitted; each ends by its own deadline at the latest."""
+    """Makes the exchanges that are submitted; each ends by its own deadline at the latest.
 
-    def __init__(self, settings: Settings) -> None:
+    `on_failure` is called, from its thread, should it end by itself.
+    """
+
+    def __init__(self, settings: Settings, on_failure: Callable[[], None] = lambda: None) -> None:
         self._settings = settings
+        self._on_failure = on_failure
         self._multi = pycurl.CurlMulti()
         self._multi.setopt(pycurl.M_MAXCONNECTS, MAX_CONNECTIONS)
         self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._on_socket)
@@ -102,6 +106,7 @@ class Engine:
                 self._turn()
         except Exception:
             logger.critical("The engine failed; no POST can be made any more.", exc_info=True)
+            self._on_failure()
         finally:
             self._close()
 

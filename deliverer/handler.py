@@ -16,7 +16,7 @@ from deliverer.limits import Limits
 from deliverer.log import Log
 from deliverer.request import request_for
 from deliverer.targets import Target, Targets
-from durian.errors import ConfigurationError, DeliveryError
+from durian.errors import ConfigurationError, DeliveryError, Unavailable
 from durian.models import Attempt, Listener
 from durian.policy import parse_retry_after
 from durian.wire.broker import Incoming, Outgoing
@@ -94,7 +94,11 @@ class DeliveryHandler:
             attempt.answer(Outcome(publish=[parked]))
             return
         request = request_for(target.template, delivery, target.signer, int(attempt.began))
-        self._engine.submit(request, options.timeout, partial(self._on_result, attempt, target))
+        try:
+            self._engine.submit(request, options.timeout, partial(self._on_result, attempt, target))
+        except Unavailable:
+            self._limits.release(target.listener, 0.0)
+            raise
 
     def _on_result(
         self, attempt: "_Attempt", target: Target, result: Result, seconds: float

@@ -13,8 +13,11 @@ MAX_TIMEOUT = 30.0
 MAX_RETRIES = 50
 MAX_HEADERS = 20
 MAX_RATE = 10_000.0
-RESERVED_HEADERS = ("webhook-", "durian-", "content-", "host", "connection", "transfer-encoding")
-"""Beginnings of the names of headers that a listener cannot set: they are durian's or HTTP's."""
+RESERVED_PREFIXES = ("webhook-", "durian-", "content-", "proxy-")
+RESERVED_HEADERS = frozenset(
+    {"host", "connection", "transfer-encoding", "te", "expect", "upgrade", "accept-encoding"}
+)
+"""Headers that a listener cannot set, also those with the prefixes: they are durian's or HTTP's."""
 
 KEYS = ("timeout", "retry", "max_retries", "rate", "headers")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
@@ -67,7 +70,7 @@ def _headers(value: Any) -> Mapping[str, str]:
     for name, text in headers.items():
         if not _HEADER_NAME.fullmatch(name) or not isinstance(text, str):
             raise ConfigurationError(f"headers: {name!r} is no name of a header with a text.")
-        if name.lower().startswith(RESERVED_HEADERS):
+        if name.lower() in RESERVED_HEADERS or name.lower().startswith(RESERVED_PREFIXES):
             raise ConfigurationError(f"headers: {name!r} cannot be set; durian or HTTP does that.")
         if not _HEADER_VALUE.fullmatch(text):
             raise ConfigurationError(

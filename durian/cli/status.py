@@ -92,10 +92,11 @@ def _look_at_outbox(status: Status, using: str) -> None:
 def _look_at_broker(status: Status) -> None:
     broker = roles.broker()
     status.queues = broker.states()
-    missing = [state.name for state in status.queues if not state.exists]
+    missing = broker.missing_exchanges(conf.config().public_exchange)
+    missing += [state.name for state in status.queues if not state.exists]
     if missing:
         status.problems.append(
-            f"{len(missing)} queues are missing ({', '.join(missing[:3])} …): "
+            f"{len(missing)} queues or exchanges are missing ({', '.join(missing[:3])} …): "
             "run `manage.py durian topology`."
         )
     consumed = {state.name: state.consumers for state in status.queues if state.exists}

@@ -21,7 +21,8 @@ def run(options: dict[str, Any]) -> int:
     if not options["show"]:
         broker.declare(public=conf.config().public_exchange)
     states = broker.states()
-    missing = [state.name for state in states if not state.exists]
+    missing = broker.missing_exchanges(conf.config().public_exchange)
+    missing += [state.name for state in states if not state.exists]
     if options["json"]:
         print_json({"queues": {state.name: state.exists for state in states}, "missing": missing})
         return bool(missing)

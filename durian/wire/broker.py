@@ -134,6 +134,10 @@ class Broker(Protocol):
         """Make what is missing. Raises TopologyError for what is there with other arguments."""
         ...
 
+    def missing_exchanges(self, public: bool) -> list[str]:
+        """Return the exchanges that are not there; `public` as in `declare`. Raises Unavailable."""
+        ...
+
     def states(self) -> list[QueueState]:
         """Return every queue of the topology as it is now. Raises Unavailable."""
         ...

@@ -8,10 +8,13 @@ import msgspec
 
 from durian.wire.broker import Outgoing
 from durian.wire.messages import DeliveryMessage, encode
-from durian.wire.topology import LADDER, Topology, step_for
+from durian.wire.topology import Topology, step_for, step_over
 
-TOLERANCE = 0.03
-"""The part of a delay by which a delivery may be early: it spares the last, short rests."""
+LAST_PART = 0.03
+"""When no more than this part of a delay remains, one last rest covers it: a delivery may be late
+by about as much, which spares it many short rests, but it is never early."""
+EARLY_SECONDS = 0.05
+"""What clocks may differ by without another rest."""
 
 
 def delayed(
@@ -31,10 +34,10 @@ def delayed(
 def still_early(topology: Topology, delivery: DeliveryMessage, now: float) -> Outgoing | None:
     """Return the message to rest again if it is not yet time for `delivery`, else None."""
     remaining = delivery.not_before - now
-    if remaining <= max(delivery.delay * TOLERANCE, LADDER[0] / 5):
-        return None
-    return _at_rest(topology, delivery, remaining)
+    return _at_rest(topology, delivery, remaining) if remaining > EARLY_SECONDS else None
 
 
 def _at_rest(topology: Topology, delivery: DeliveryMessage, seconds: float) -> Outgoing:
-    return Outgoing("", topology.delay(step_for(seconds)), encode(delivery), delivery.id)
+    last = seconds <= delivery.delay * LAST_PART
+    step = step_over(seconds) if last else step_for(seconds)
+    return Outgoing("", topology.delay(step), encode(delivery), delivery.id)

@@ -42,6 +42,10 @@ class MemoryBroker:
     def declare(self, public: bool) -> None:
         """Do nothing: the queues are there from the start, and nobody else can bind to them."""
 
+    def missing_exchanges(self, public: bool) -> list[str]:
+        """Return nothing: the exchanges are there from the start."""
+        return []
+
     def states(self) -> list[QueueState]:
         """Return every queue as it is now, in the topology's order."""
         with self._lock:

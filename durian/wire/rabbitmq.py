@@ -58,13 +58,22 @@ class RabbitMQ:
         """
         names = self.topology
         with self._link() as link, closing(link), _as_topology_error():
-            for exchange in (names.events, names.public)[: 1 + public]:
+            for exchange in names.exchanges(public):
                 link.channel.exchange_declare(exchange, "topic", durable=True, auto_delete=False)
             for queue in names.queues():
                 link.channel.queue_declare(
                     queue.name, durable=True, auto_delete=False, arguments=queue.arguments
                 )
             link.channel.queue_bind(names.match, names.events, "#")
+
+    def missing_exchanges(self, public: bool) -> list[str]:
+        """Return the exchanges that are not there. Raises Unavailable."""
+        with self._link() as link, closing(link):
+            return [
+                name
+                for name in self.topology.exchanges(public)
+                if not _has_exchange(link.channel, name)
+            ]
 
     def states(self) -> list[QueueState]:
         """Return every queue as it is now, in the topology's order. Raises Unavailable."""
@@ -284,6 +293,14 @@ def _check(urls: list[str]) -> None:
             "DURIAN['BROKER_URL'] is no URL that can be read: special characters in the user's "
             "name and password must be percent-encoded, such as %2F for a slash."
         ) from None
+
+
+def _has_exchange(channel: amqp.Channel, name: str) -> bool:
+    try:
+        channel.exchange_declare(name, "topic", passive=True)
+    except NotFound:
+        return False
+    return True
 
 
 def _state(channel: amqp.Channel, name: str) -> QueueState:

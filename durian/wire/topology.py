@@ -65,6 +65,10 @@ class Topology:
         """Return the queue that holds deliveries back for `step` seconds, one of LADDER."""
         return f"{self.prefix}durian.delay.{step:g}s.{VERSION}"
 
+    def exchanges(self, public: bool) -> list[str]:
+        """Return the exchanges to declare, that for others only if the site feeds it."""
+        return [self.events, self.public] if public else [self.events]
+
     def queues(self) -> list[Queue]:
         """Return every queue, in the order in which to declare them."""
         return [
@@ -79,6 +83,11 @@ class Topology:
 def step_for(delay: float) -> float:
     """Return the largest step of the ladder that is not longer than `delay` (or the smallest)."""
     return max((step for step in LADDER if step <= delay), default=LADDER[0])
+
+
+def step_over(delay: float) -> float:
+    """Return the smallest step of the ladder that is not shorter than `delay` (or the largest)."""
+    return min((step for step in LADDER if step >= delay), default=LADDER[-1])
 
 
 def _quorum(delivery_limit: int) -> dict[str, Any]:

@@ -65,6 +65,9 @@ class ToldBroker:
     def declare(self, public: bool) -> None:
         """Do nothing."""
 
+    def missing_exchanges(self, public: bool) -> list[str]:
+        return []
+
     def states(self) -> list[QueueState]:
         """Return nothing."""
         return []

@@ -242,7 +242,7 @@ def test_more_letters_than_one_consumer_may_hold_are_all_seen(rabbit: Broker) ->
     wait_until(lambda: alone(rabbit), PATIENCE, "the last walk has ended")
     began = time.monotonic()
     with_time.run()
-    assert time.monotonic() - began < 3.0
+    assert time.monotonic() - began < 10.0
     assert with_time.seen < count
     wait_for(rabbit, rabbit.topology.dead, count)
 

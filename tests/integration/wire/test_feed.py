@@ -75,3 +75,11 @@ def test_a_missing_exchange_is_waited_for(broker: RabbitMQ) -> None:
         assert not done.wait(0.5)
         broker.declare(public=True)
         wait_until(done.is_set, 20, "the event is published once there is an exchange")
+
+
+def test_a_missing_exchange_is_named(broker: RabbitMQ) -> None:
+    names = broker.topology
+    assert broker.missing_exchanges(public=True) == [names.events, names.public]
+    broker.declare(public=False)
+    assert broker.missing_exchanges(public=False) == []
+    assert broker.missing_exchanges(public=True) == [names.public]

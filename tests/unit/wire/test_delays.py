@@ -2,7 +2,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from durian.wire.broker import Outgoing
-from durian.wire.delays import TOLERANCE, delayed, still_early
+from durian.wire.delays import EARLY_SECONDS, LAST_PART, delayed, still_early
 from durian.wire.messages import DeliveryMessage, decode
 from durian.wire.topology import LADDER, Topology
 from tests.unit.wire.make import delivery
@@ -29,8 +29,8 @@ def test_any_delay_is_kept_in_a_few_rests(seconds: float, began: float, late: fl
     now, rests = rest(delayed(NAMES, delivery(), seconds, began), began, late)
     waited = now - began
     # A delay below the smallest step waits for that one; clocks of this size tell microseconds.
-    assert waited >= seconds - max(seconds * TOLERANCE, LADDER[0] / 5) - 1e-3
-    assert waited <= seconds + LADDER[0] + late * rests + 1e-3
+    assert waited >= seconds - EARLY_SECONDS - 1e-3
+    assert waited <= seconds + max(LADDER[0], 2 * LAST_PART * seconds) + late * rests + 1e-3
     assert rests <= 7 + seconds // LADDER[-1]
 
 
