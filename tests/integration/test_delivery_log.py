@@ -1,0 +1,167 @@
+"""The log of attempts, who is gone, and who is called."""
+
+import logging
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+
+from deliverer.gone import disable_gone
+from deliverer.inprocess import deliver_now
+from deliverer.log import Log
+from deliverer.targets import Targets
+from durian import roles
+from durian.models import Attempt, Event, Listener
+from durian.signals import listener_disabled
+from tests.integration.delivering import listener
+from tests.servers.free import wait_until
+from tests.servers.receiver import Answer, Receiver
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+Told = list[tuple[int, str]]
+
+
+def attempt(**fields: Any) -> Attempt:
+    values: dict[str, Any] = {
+        "delivery": uuid.uuid4(),
+        "number": 1,
+        "event": uuid.uuid4(),
+        "listener_id": 7,
+        "hook": "order.paid",
+        "outcome": Attempt.Outcome.DELIVERED,
+        "status": 200,
+        "started_at": datetime.now(timezone.utc),
+    }
+    return Attempt(**values | fields)
+
+
+def write_all(attempts: list[Attempt], before: Callable[..., None] = disable_gone) -> int:
+    """Write `attempts` by a log of its own; return how many were said to be done."""
+    log, done = Log(before_write=before), threading.Semaphore(0)
+    for one in attempts:
+        log.write(one, done.release)
+    log.start()
+    log.stop(within=10)
+    return sum(done.acquire(blocking=False) for _ in attempts)
+
+
+@contextmanager
+def hearing(hear: Callable[..., None]) -> Iterator[None]:
+    """Have `hear` called when a listener is disabled."""
+    listener_disabled.connect(hear)
+    try:
+        yield
+    finally:
+        listener_disabled.disconnect(hear)
+
+
+def test_attempts_are_written_before_they_are_done() -> None:
+    assert write_all([attempt() for _ in range(1200)]) == 1200
+    assert Attempt.objects.count() == 1200
+
+
+def test_a_row_that_the_database_refuses_is_dropped_alone(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    good = [attempt() for _ in range(20)]
+    assert write_all([*good[:10], attempt(listener_id=None), *good[10:]]) == 21
+    assert Attempt.objects.count() == 20
+    (record,) = [one for one in caplog.records if one.levelno == logging.ERROR]
+    assert "dropped" in record.getMessage()
+
+
+def test_who_answers_410_is_disabled_with_notice() -> None:
+    gone, other = listener("http://127.0.0.1/gone"), listener("http://127.0.0.1/other")
+    told: Told = []
+
+    def hear(listener: Listener, reason: str, **_: Any) -> None:
+        told.append((listener.pk, reason))
+
+    with hearing(hear):
+        for _ in range(2):
+            dead = {"outcome": Attempt.Outcome.DEAD, "status": 410, "listener_id": gone.pk}
+            write_all([attempt(**dead), attempt(listener_id=other.pk)])
+    gone.refresh_from_db()
+    other.refresh_from_db()
+    assert (gone.state, other.state) == (Listener.State.DISABLED, Listener.State.ACTIVE)
+    assert told == [(gone.pk, gone.state_reason)]
+    assert "410 Gone" in gone.state_reason
+
+
+def test_a_site_that_fails_to_take_the_notice_stops_nothing() -> None:
+    gone = listener("http://127.0.0.1/gone")
+
+    def fail(**_: Any) -> None:
+        raise RuntimeError("no mail today")
+
+    with hearing(fail):
+        assert write_all([attempt(status=410, listener_id=gone.pk), attempt()]) == 2
+    assert Attempt.objects.count() == 2
+    gone.refresh_from_db()
+    assert gone.state == Listener.State.DISABLED
+
+
+def test_targets_are_kept_until_their_listener_changes(
+    django_assert_num_queries: Callable[[int], Any],
+) -> None:
+    one, two = listener("http://127.0.0.1/one"), listener("http://127.0.0.1/two")
+    targets = Targets()
+    targets.refresh()
+    for each in (one, two):
+        targets.get(each.pk, each.hook)
+    with django_assert_num_queries(0):
+        assert targets.get(one.pk, one.hook) is not None
+    one.url = "http://127.0.0.1/moved"
+    one.save()
+    two.delete()
+    targets.refresh()
+    moved = targets.get(one.pk, one.hook)
+    assert moved is not None
+    assert moved.template.url == one.url
+    assert targets.get(two.pk, two.hook) is None
+
+
+def test_who_is_paused_is_asked_anew_each_time() -> None:
+    one = listener("http://127.0.0.1/one")
+    targets = Targets()
+    one.set_state(Listener.State.PAUSED)
+    targets.refresh()
+    paused = targets.get(one.pk, one.hook)
+    one.set_state(Listener.State.ACTIVE)
+    resumed = targets.get(one.pk, one.hook)
+    assert [target and target.state for target in (paused, resumed)] == ["paused", "active"]
+
+
+def test_a_secret_whose_time_is_over_signs_no_more() -> None:
+    one = listener("http://127.0.0.1/one")
+    one.rotate_secret(overlap=timedelta(seconds=0.5))
+    targets = Targets()
+
+    def secrets() -> str:
+        return repr((target := targets.get(one.pk, one.hook)) and target.signer)
+
+    assert "2 secrets" in secrets()
+    wait_until(lambda: "1 secret" in secrets(), 5, "the old one is out of use")
+
+
+def test_in_this_process_everybody_gets_one_attempt(receiver: Receiver) -> None:
+    receiver.answer("/sorry", Answer(500))
+    event = Event.objects.create(hook="order.paid", body='{"total": 1}')
+    well = listener(receiver.url("/well"))
+    forbidden, sorry = listener("http://10.0.0.1/"), listener(receiver.url("/sorry"))
+    everybody = [forbidden, sorry, well]
+    attempts = deliver_now(event, everybody, roles.http_settings())
+    assert [(one.outcome, one.status) for one in attempts] == [
+        ("dead", None),
+        ("dead", 500),
+        ("delivered", 200),
+    ]
+    assert "10.0.0.1" in attempts[0].error
+    assert [request.body for request in receiver.requests] == [b'{"total": 1}'] * 2
+    logged = Attempt.objects.order_by("pk").values_list("listener_id", "outcome")
+    assert list(logged) == [(one.listener_id, one.outcome) for one in attempts]
