@@ -16,6 +16,9 @@ logger = logging.getLogger("durian")
 EXIT_SECONDS = 2.0
 """How long a process that ends waits for the batch that its relay is publishing."""
 
+FORK_SECONDS = 1.0
+"""How long a fork waits for the batch that the relay is publishing."""
+
 
 class Background:
     """The relay of this process: started at the first event after a fork.
@@ -28,7 +31,10 @@ class Background:
         self._thread: threading.Thread | None = None
         self._inherited: list[roles.PublisherRole] = []
         self._lock = threading.Lock()
-        os.register_at_fork(after_in_child=self._forget)
+        self._held: roles.PublisherRole | None = None
+        os.register_at_fork(
+            before=self._hold, after_in_parent=self._release, after_in_child=self._forget
+        )
         atexit.register(self._finish)
 
     def nudge(self) -> None:
@@ -38,12 +44,23 @@ class Background:
                 self._relay = self._start()
         self._relay.nudge()
 
+    def _hold(self) -> None:
+        # A child would wait for ever for what the relay's thread had locked when it was forked: an
+        # import of its, or the file of SQLite.
+        if self._relay and self._relay.hold(FORK_SECONDS):
+            self._held = self._relay
+
+    def _release(self) -> None:
+        if self._held:
+            self._held.release()
+        self._held = None
+
     def _forget(self) -> None:
         # A child process has none of its parent's threads, and its lock may have been held; the
         # parent's connections are kept, unused, for closing them would end the parent's own.
         if self._relay:
             self._inherited.append(self._relay)
-        self._relay = self._thread = None
+        self._relay = self._thread = self._held = None
         self._lock = threading.Lock()
         connect.broker.cache_clear()
 

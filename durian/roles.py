@@ -67,6 +67,14 @@ class PublisherRole:
         """Say that there is something in an outbox."""
         self._loop.nudge()
 
+    def hold(self, within: float) -> bool:
+        """Let nothing be published until `release`; say whether that came to be in time."""
+        return self._loop.hold(within)
+
+    def release(self) -> None:
+        """End what `hold` began."""
+        self._loop.release()
+
     def run(self) -> None:
         """Publish until `stop`."""
         self._loop.run()

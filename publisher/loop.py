@@ -27,6 +27,7 @@ class RelayLoop:
         self._wakeup = Wakeup()
         self._nudged = threading.Event()
         self._stopping = threading.Event()
+        self._at_work = threading.Lock()
         self._backoff = Backoff()
         self._next_sweep = 0.0
 
@@ -39,6 +40,14 @@ class RelayLoop:
         """Let `run` return after the batch under way. From any thread."""
         self._stopping.set()
         self._wakeup.set()
+
+    def hold(self, within: float) -> bool:
+        """Let nothing be published until `release`; say whether that came to be in time."""
+        return self._at_work.acquire(timeout=within)
+
+    def release(self) -> None:
+        """End what `hold` began."""
+        self._at_work.release()
 
     def run(self) -> None:
         """Publish until `stop`."""
@@ -59,7 +68,8 @@ class RelayLoop:
         self._nudged.clear()
         self._next_sweep = time.monotonic() + (self._sweep or 0.0)
         try:
-            self._relay.drain(self._stopping.is_set)
+            with self._at_work:
+                self._relay.drain(self._stopping.is_set)
             self._backoff.succeeded()
         except Unavailable as error:
             logger.warning("Events wait in the outbox, next try in %.1f s: %s", self._wait(), error)
