@@ -9,6 +9,7 @@ from django.contrib.auth.models import User
 from django.core import serializers
 from django.db import transaction
 from django.utils import timezone
+from pytest_django.fixtures import Settings
 
 from durian import listeners
 from durian.database import own_connections
@@ -268,6 +269,27 @@ def test_a_database_restored_from_a_backup_is_noticed(
     assert found(kept) == [backup.pk]
     newest = make()
     assert found(kept) == [backup.pk, newest.pk]
+
+
+class Replica:
+    """A router to a replica that has nothing yet."""
+
+    def db_for_read(self, model: type, **hints: Any) -> str:
+        return "other"
+
+    def db_for_write(self, model: type, **hints: Any) -> str:
+        return "default"
+
+
+@pytest.mark.django_db(databases=["default", "other"])
+def test_a_replica_that_lags_is_not_asked(settings: Settings, kept: Listeners) -> None:
+    settings.DATABASE_ROUTERS = [Replica()]
+    listener = make()
+    assert found(kept) == [listener.pk]
+    Listener.objects.filter(pk=listener.pk).update(hook="article")
+    assert found(kept, "article") == [listener.pk]
+    Listener.objects.bulk_create([Listener(hook="person", url=URL)])
+    assert len(found(kept)) == 1
 
 
 def test_a_database_without_tables_is_away(monkeypatch: pytest.MonkeyPatch) -> None:

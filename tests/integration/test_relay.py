@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 from django.db import OperationalError, connection, connections
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from durian.database import own_connections
@@ -149,8 +150,9 @@ def test_events_carry_the_version_of_the_listeners(broker: ToldBroker, relay: Re
 def test_while_the_broker_is_away_no_row_is_touched(broker: ToldBroker, relay: Relay) -> None:
     hook.send_many([{"n": 1}, {"n": 2}])
     broker.away = True
-    with pytest.raises(Unavailable, match="away"):
+    with CaptureQueriesContext(connection) as queries, pytest.raises(Unavailable, match="away"):
         relay.drain()
+    assert not [query for query in queries if query["sql"].startswith("UPDATE")]
     assert waiting() == [1, 2]
     broker.away = False
     assert relay.drain() == 2

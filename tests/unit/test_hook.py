@@ -11,7 +11,7 @@ from durian.policy import DEFAULT_POLICY, NO_RETRY, RetryPolicy
 
 
 class ConfigForm(forms.Form):
-    url = forms.URLField(assume_scheme="https")
+    url = forms.CharField()
 
 
 ATTRIBUTES: dict[str, Any] = {
