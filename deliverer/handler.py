@@ -16,7 +16,7 @@ from deliverer.limits import Limits
 from deliverer.log import Log
 from deliverer.request import request_for
 from deliverer.targets import Target, Targets
-from durian.errors import ConfigurationError, DeliveryError, Unavailable
+from durian.errors import ConfigurationError, DeliveryError
 from durian.models import Attempt, Listener
 from durian.policy import parse_retry_after
 from durian.wire.broker import Incoming, Outgoing
@@ -93,10 +93,10 @@ class DeliveryHandler:
             parked = delayed(self._topology, delivery, wait, attempt.began, reserved=True)
             attempt.answer(Outcome(publish=[parked]))
             return
-        request = request_for(target.template, delivery, target.signer, int(attempt.began))
         try:
+            request = request_for(target.template, delivery, target.signer, int(attempt.began))
             self._engine.submit(request, options.timeout, partial(self._on_result, attempt, target))
-        except Unavailable:
+        except Exception:
             self._limits.release(target.listener, 0.0)
             raise
 
@@ -105,7 +105,14 @@ class DeliveryHandler:
     ) -> None:
         self._limits.release(target.listener, seconds)
         attempt.seconds = seconds
-        self._end(attempt, judge(result, attempt.delivery, target, attempt.began, self._clock()))
+        try:
+            verdict = judge(result, attempt.delivery, target, attempt.began, self._clock())
+        except Exception as error:
+            # A site's own retry policy may raise anything; the message must not be stranded.
+            logger.exception("The policy of listener %d failed.", target.listener)
+            text = f"{type(error).__name__}: {error}"
+            verdict = Verdict(Attempt.Outcome.DEAD, error=text, reason="handler-error")
+        self._end(attempt, verdict)
 
     def _end(self, attempt: "_Attempt", verdict: Verdict) -> None:
         row = attempt.row(verdict)
@@ -189,8 +196,12 @@ class _Attempt:
             outcome=verdict.outcome,
             status=verdict.status,
             duration_ms=round(self.seconds * 1000),
-            # PostgreSQL keeps no NUL in text, and a receiver may have put one into it.
-            error=verdict.error.replace("\x00", ""),
+            error=_storable(verdict.error),
             answer=verdict.answer,
             started_at=datetime.fromtimestamp(self.began, timezone.utc),
         )
+
+
+def _storable(text: str) -> str:
+    # A receiver may have put anything into it; PostgreSQL's text holds neither NUL nor surrogates.
+    return text.encode("utf-8", "replace").decode().replace("\x00", "")

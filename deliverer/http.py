@@ -67,7 +67,7 @@ class Settings:
     """
 
     guard: Guard
-    proxy: str = ""
+    proxy: str = field(default="", repr=False)
     ca_bundle: str = field(default_factory=certifi.where)
 
 

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from django.core.exceptions import ValidationError
-from django.db import DataError, IntegrityError
+from django.db import DataError, IntegrityError, router
 
 from durian.database import available, own_connections
 from durian.errors import Unavailable
@@ -64,10 +64,13 @@ class Log:
 
     def has(self, delivery: DeliveryMessage) -> bool:
         """Say whether this attempt of `delivery` is in the log already. Raises Unavailable."""
-        with available():
-            return Attempt.objects.filter(
-                delivery=delivery.id, run=delivery.run, number=delivery.attempt
-            ).exists()
+        home = router.db_for_write(Attempt)
+        with available(home):
+            return (
+                Attempt.objects.using(home)
+                .filter(delivery=delivery.id, run=delivery.run, number=delivery.attempt)
+                .exists()
+            )
 
     def _run_and_close(self) -> None:
         with own_connections():
@@ -88,19 +91,23 @@ class Log:
     def _write_batch(self) -> None:
         batch = [self._rows.popleft() for _ in range(min(BATCH, len(self._rows)))]
         try:
-            with available():
+            with available(router.db_for_write(Attempt)):
                 self._before_write([entry.attempt for entry in batch])
                 insert([entry.attempt for entry in batch])
             self._backoff.succeeded()
-        except Unavailable as error:
+        except Exception as error:
+            # Whatever it is, this thread goes on: without it nothing would be acked any more.
             self._keep(batch, error)
             return
         for entry in batch:
             entry.finish()
 
-    def _keep(self, batch: list["_Entry"], error: Unavailable) -> None:
+    def _keep(self, batch: list["_Entry"], error: Exception) -> None:
         wait = self._backoff.failed()
-        logger.warning("Attempts wait for the database, next try in %.1f s: %s", wait, error)
+        surprise = None if isinstance(error, Unavailable) else error
+        logger.warning(
+            "Attempts wait to be logged, next try in %.1f s: %s", wait, error, exc_info=surprise
+        )
         self._rows.extendleft(reversed(batch))
         overdue = time.monotonic() - PATIENCE_SECONDS
         for entry in [entry for entry in self._rows if entry.taken < overdue]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from django.db import router
 from django.utils import timezone
 from requests import PreparedRequest
 
@@ -37,7 +38,10 @@ class Target:
 
 
 class Targets:
-    """Targets by listener and hook. `get` is for one thread, `watch` for another."""
+    """Targets by listener and hook. `get` is for one thread, `watch` for another.
+
+    They are read where they are written: a replica may not know yet of whom the matcher found.
+    """
 
     def __init__(self) -> None:
         self._kept: dict[int, dict[str, Target]] = {}
@@ -55,8 +59,9 @@ class Targets:
         if kept and (kept.good_until is None or kept.good_until > timezone.now()):
             return kept
         refreshes = self._refreshes
-        with available():
-            row = Listener.objects.filter(pk=listener).first()
+        home = router.db_for_write(Listener)
+        with available(home):
+            row = Listener.objects.using(home).filter(pk=listener).first()
         if row is None:
             return None
         target = target_of(row, hook)
@@ -86,11 +91,13 @@ class Targets:
 
     def refresh(self) -> None:
         """Forget what has changed since the last look. Raises Unavailable."""
-        with available():
+        home = router.db_for_write(Listener)
+        with available(home):
             now = ListenerClock.now()
             if now == self._version:
                 return
-            changed = list(_changed_since(self._version)) if 0 <= self._version < now else None
+            known = 0 <= self._version < now
+            changed = list(_changed_since(self._version, home)) if known else None
         with self._lock:
             self._refreshes += 1
             self._version = now
@@ -100,9 +107,10 @@ class Targets:
                 self._kept.pop(listener, None)
 
 
-def _changed_since(version: int) -> Iterator[int]:
-    yield from Listener.objects.filter(version__gt=version).values_list("id", flat=True)
-    deleted = DeletedListener.objects.filter(version__gt=version)
+def _changed_since(version: int, using: str) -> Iterator[int]:
+    changed = Listener.objects.using(using).filter(version__gt=version)
+    yield from changed.values_list("id", flat=True)
+    deleted = DeletedListener.objects.using(using).filter(version__gt=version)
     yield from deleted.values_list("listener_id", flat=True)
 
 

@@ -1,7 +1,7 @@
 """settings.DURIAN with its defaults, read when first asked for."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import cache
 from typing import Any
 
@@ -25,7 +25,7 @@ class Config:
     Sizes are in bytes, times in seconds unless the name says otherwise.
     """
 
-    broker_url: str = "memory://"
+    broker_url: str = field(default="memory://", repr=False)
     name_prefix: str = ""
     relay: str = "thread"
     outbox_databases: tuple[str, ...] = ("default",)
@@ -36,12 +36,12 @@ class Config:
     max_in_flight: int = 1000
     listener_in_flight: int = 50
     shutdown_seconds: int = 30
-    encryption_keys: tuple[str, ...] = ()
+    encryption_keys: tuple[str, ...] = field(default=(), repr=False)
     secret_overlap_hours: int = 24
     allow_networks: tuple[str, ...] = ()
     allow_hosts: tuple[str, ...] = ()
     allow_ports: tuple[int, ...] = ()
-    proxy: str = ""
+    proxy: str = field(default="", repr=False)
     ca_bundle: str = ""
     listeners_per_user: int = 100
 
@@ -53,7 +53,7 @@ def read(values: Mapping[str, Any]) -> Config:
     """
     if not isinstance(values, Mapping):
         raise ConfigurationError("settings.DURIAN must be a dictionary.")
-    known = {field.name.upper(): field for field in fields(Config)}
+    known = {one.name.upper() for one in fields(Config)}
     for key in values:
         if key not in known:
             raise ConfigurationError(

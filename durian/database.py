@@ -9,8 +9,8 @@ from durian.errors import Unavailable
 
 
 @contextmanager
-def available(using: str = "default") -> Iterator[None]:
-    """Turn the errors of a database into Unavailable, and drop its connection.
+def available(using: str) -> Iterator[None]:
+    """Turn the errors of the database `using` into Unavailable, and drop its connection.
 
     Also those of missing tables: a process may be ahead of the migrations, and no message is at
     fault for that. Not for use inside a transaction of the caller's.

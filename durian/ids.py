@@ -3,6 +3,7 @@
 import os
 import time
 import uuid
+from datetime import datetime, timezone
 
 
 def new_event_id() -> uuid.UUID:
@@ -14,6 +15,11 @@ def new_event_id() -> uuid.UUID:
     fraction = nanoseconds * 4096 // 1_000_000
     random = int.from_bytes(os.urandom(8), "big") >> 2
     return uuid.UUID(int=milliseconds << 80 | 0x7 << 76 | fraction << 64 | 0x2 << 62 | random)
+
+
+def raised_at(event: uuid.UUID) -> datetime:
+    """Return when the event with this id was raised, to the millisecond."""
+    return datetime.fromtimestamp((event.int >> 80) / 1000, timezone.utc)
 
 
 def delivery_id(event: str, listener: int) -> str:

@@ -3,6 +3,7 @@
 The only room that knows `publisher` and `deliverer`; everybody else comes by here.
 """
 
+import logging
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -28,6 +29,8 @@ from durian.wire.feed import Feed
 from durian.wire.pump import Pump
 from publisher.loop import RelayLoop
 from publisher.relay import Relay
+
+logger = logging.getLogger("durian")
 
 MATCHER_PREFETCH = 500
 PUBLISHER_SWEEP_SECONDS = 0.2
@@ -101,9 +104,9 @@ class MatcherRole:
     def run(self) -> None:
         """Match until `stop`."""
         if self._sweeper:
-            start_thread(self._sweeper.run, "durian-sweeper")
+            start_thread(self._sweeper.run, "durian-sweeper", self._fail)
         if self._feed:
-            start_thread(self._feed.run, "durian-feed")
+            start_thread(self._feed.run, "durian-feed", self._fail)
         self._pump.run()
         if self._feed:
             self._feed.stop()
@@ -114,6 +117,10 @@ class MatcherRole:
             self._sweeper.stop(within)
         self._pump.stop(within)
 
+    def _fail(self) -> None:
+        # Half a role is worse than none: its supervisor starts it anew.
+        self._pump.stop(within=0.0)
+
 
 class DelivererRole:
     """POSTs deliveries."""
@@ -123,8 +130,7 @@ class DelivererRole:
     def __init__(self) -> None:
         config, names = conf.config(), broker().topology
         self._targets = Targets()
-        # A deliverer that can make no POST ends, and its supervisor starts it anew.
-        self._engine = Engine(http_settings(), on_failure=lambda: self.stop(within=0.0))
+        self._engine = Engine(http_settings(), on_failure=self._fail)
         self._log = Log(before_write=disable_gone)
         limits = Limits(config.listener_in_flight)
         handler = DeliveryHandler(names, self._targets, self._engine, self._log, limits)
@@ -138,7 +144,7 @@ class DelivererRole:
 
     def run(self) -> None:
         """Deliver until `stop`."""
-        start_thread(self._targets.watch, "durian-targets")
+        start_thread(self._targets.watch, "durian-targets", self._fail)
         self._engine.start()
         self._log.start()
         self._pump.run()
@@ -150,18 +156,31 @@ class DelivererRole:
         """Finish the POSTs under way."""
         self._pump.stop(within)
 
+    def _fail(self) -> None:
+        # Half a role is worse than none: its supervisor starts it anew.
+        self._pump.stop(within=0.0)
+
 
 ROLES: dict[str, type[PublisherRole] | type[MatcherRole] | type[DelivererRole]] = {
     role.name: role for role in (PublisherRole, MatcherRole, DelivererRole)
 }
 
 
-def start_thread(target: Callable[[], None], name: str) -> threading.Thread:
-    """Run `target` in a daemon thread that gives its database connections back at its end."""
+def start_thread(
+    target: Callable[[], None], name: str, on_failure: Callable[[], None] = lambda: None
+) -> threading.Thread:
+    """Run `target` in a daemon thread that gives its database connections back at its end.
+
+    `on_failure` is called should it raise.
+    """
 
     def run() -> None:
-        with own_connections():
-            target()
+        try:
+            with own_connections():
+                target()
+        except Exception:
+            logger.critical("The thread %s failed.", name, exc_info=True)
+            on_failure()
 
     thread = threading.Thread(target=run, name=name, daemon=True)
     thread.start()

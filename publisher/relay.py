@@ -146,6 +146,8 @@ def claim(using: str, limit: int) -> list[Event]:
         events = list(rows)
         until = timezone.now() + timedelta(seconds=LEASE_SECONDS)
         _rows(using, events).update(claimed_until=until)
+    for event in events:
+        event.claimed_until = until
     return events
 
 
@@ -159,7 +161,9 @@ def settle(using: str, events: list[Event], confirmed: Container[str]) -> None:
         _rows(using, [event for event in published if not event.archive]).delete()
     if len(published) < len(events):
         others = [event for event in events if str(event.id) not in confirmed]
-        _rows(using, others).update(claimed_until=None)
+        # Unless the lease has ended meanwhile, and another relay has claimed them since.
+        ours = _rows(using, others).filter(claimed_until=others[0].claimed_until)
+        ours.update(claimed_until=None)
 
 
 def quarantine(using: str, message: Outgoing, reason: str) -> None:

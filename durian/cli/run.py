@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from durian import conf, roles
+from durian.errors import ConfigurationError
 
 logger = logging.getLogger("durian")
 
@@ -32,6 +33,11 @@ def run(options: dict[str, Any]) -> int:
     _log_to_stderr(options.get("verbosity", 1))
     names = list(roles.ROLES) if options["subcommand"] == "all" else [options["subcommand"]]
     if roles.is_embedded():
+        if len(names) == 1:
+            raise ConfigurationError(
+                "DURIAN['BROKER_URL'] is memory://, which no other process sees: run "
+                "`durian all`, or set it to a RabbitMQ (amqp://…)."
+            )
         logger.warning(roles.EMBEDDED_WARNING)
     return run_until_stopped([roles.ROLES[name]() for name in names])
 

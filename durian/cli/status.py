@@ -4,6 +4,7 @@ from argparse import ArgumentParser
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from django.db import router
 from django.utils import timezone
 
 from durian import conf, roles
@@ -53,7 +54,7 @@ def collect() -> Status:
         except Unavailable as error:
             status.problems.append(str(error))
     try:
-        with available():
+        with available(router.db_for_write(Listener)):
             for state in Listener.State.values:
                 status.listeners[state] = Listener.objects.filter(state=state).count()
     except Unavailable as error:
@@ -100,6 +101,8 @@ def _look_at_broker(status: Status) -> None:
             "run `manage.py durian topology`."
         )
     consumed = {state.name: state.consumers for state in status.queues if state.exists}
+    if roles.is_embedded():
+        return  # The consumers are in another process, as are the queues.
     for queue, role in ((broker.topology.match, "matcher"), (broker.topology.deliver, "deliverer")):
         if consumed.get(queue) == 0:
             status.problems.append(f"No {role} is running: start `manage.py durian {role}`.")

@@ -13,6 +13,7 @@ from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
 
 from durian.conf import config
+from durian.ids import raised_at
 from durian.models import Attempt, Listener
 from durian.registry import hooks
 from durian.web import deliveries, secrets
@@ -84,7 +85,7 @@ class ResumeListener(Page):
         if not may_resume(listener, request.user):
             raise PermissionDenied(DISABLED_BY_STAFF)
         if listener.state != Listener.State.ACTIVE:
-            missed_since = listener.state_since
+            missed_since = earliest_missed(listener)
             listener.set_state(Listener.State.ACTIVE)
             messages.success(request, _resumed(pk, missed_since), fail_silently=True)
         return self.redirect("show", pk)
@@ -135,6 +136,20 @@ def may_resume(listener: Listener, user: Any) -> bool:
     return user.is_staff or listener.state_reason != DISABLED_BY_STAFF
 
 
+def earliest_missed(listener: Listener) -> datetime:
+    """Return from when on events may not have reached a listener that is not active.
+
+    What was raised before and waited for another attempt was cancelled meanwhile.
+    """
+    cancelled = Attempt.objects.filter(
+        listener_id=listener.pk,
+        outcome=Attempt.Outcome.CANCELLED,
+        started_at__gte=listener.state_since,
+    )
+    first = cancelled.order_by("event").values_list("event", flat=True).first()
+    return min(listener.state_since, raised_at(first)) if first else listener.state_since
+
+
 def with_last_attempt(listeners: QuerySet[Listener]) -> QuerySet[Listener]:
     """Return `listeners`, each with `last_outcome`, `last_status` and `last_at`, None if none."""
     last = Attempt.objects.filter(listener_id=OuterRef("pk")).order_by("-started_at")
@@ -148,7 +163,7 @@ def with_last_attempt(listeners: QuerySet[Listener]) -> QuerySet[Listener]:
 def _resumed(pk: int, since: datetime) -> str:
     text = _(
         "Resumed. What happened since %(local)s was not sent; whoever runs this site can send it "
-        "now: manage.py durian replay --listener %(pk)d --since %(since)s"
+        "now: manage.py durian replay --listener %(pk)d --since %(since)s --failed"
     )
     moment = since.astimezone(timezone.utc).isoformat(timespec="seconds")
     return text % {"local": localtime(since).strftime("%Y-%m-%d %H:%M"), "pk": pk, "since": moment}

@@ -107,9 +107,8 @@ class Pump:
 
     def _turn(self) -> None:
         self._consume()
-        self._call_held()
-        while self._steps:
-            self._steps.popleft()()
+        self._call_handler()
+        self._take_steps()
         self._sender.turn()
         sources: list[HasFileno] = [self._wakeup, *self._sender.sources()]
         if self._consumer:
@@ -159,34 +158,34 @@ class Pump:
         if self._give_up_at is not None:
             return  # It was on its way when `stop` was called; closing gives it back.
         self._in_flight += 1
-        job = _Job(incoming, self._connection)
-        if self._held:
-            self._held.append(job)
-        else:
-            self._handle(job)
+        self._held.append(_Job(incoming, self._connection))
 
     def _handle(self, job: _Job) -> None:
         try:
             self._handler(job.incoming, partial(self._on_answer, job))
+            self._held_backoff.succeeded()
         except Unavailable as error:
-            if not self._held:
-                wait = self._held_backoff.failed()
-                logger.warning("Messages of %s wait %.1f s: %s", self._queue, wait, error)
+            wait = self._held_backoff.failed()
+            logger.warning("Messages of %s wait %.1f s: %s", self._queue, wait, error)
+            # At the end of the line, in case that it alone is at fault.
             self._held.append(job)
         except Exception as error:
             self._on_answer(job, Outcome(publish=[self._instead(job.incoming, error)]))
 
-    def _call_held(self) -> None:
-        if not self._held or not self._held_backoff.due:
-            return
-        held, self._held = self._held, deque()
-        # While something is away, each of thousands need not be tried.
-        while held and not self._held:
-            self._handle(held.popleft())
-        # Who failed goes to the end of the line, in case that it alone is at fault.
-        self._held.extendleft(reversed(held))
-        if not self._held:
-            self._held_backoff.succeeded()
+    def _call_handler(self) -> None:
+        """Hand over what has arrived, unless something is away or too much waits to be sent.
+
+        One message may become thousands: while the broker takes none, no more are made.
+        """
+        while self._held and self._give_up_at is None:
+            if not self._held_backoff.due or self._sender.crowded:
+                return
+            self._handle(self._held.popleft())
+            self._take_steps()
+
+    def _take_steps(self) -> None:
+        while self._steps:
+            self._steps.popleft()()
 
     def _instead(self, incoming: Incoming, error: Exception) -> Outgoing:
         """Return what to publish for a message that could not be handled."""

@@ -53,6 +53,11 @@ class Sender:
         """Whether everything was confirmed."""
         return not self._waiting and not self._sent and not self._aside
 
+    @property
+    def crowded(self) -> bool:
+        """Whether more waits than can be under way at once."""
+        return len(self._waiting) >= MAX_UNCONFIRMED
+
     def sources(self) -> list[Publisher]:
         """Return what to wait for before the next `turn`."""
         return [self._publisher] if self._publisher else []
