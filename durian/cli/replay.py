@@ -13,6 +13,7 @@ from django.utils.dateparse import parse_datetime
 from durian import conf, match, roles
 from durian.cli.dead import age
 from durian.cli.output import console, print_json, progress
+from durian.errors import InvalidFilter
 from durian.ids import delivery_id
 from durian.listeners import has_own_filter
 from durian.matcher import outgoing
@@ -58,21 +59,26 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(options: dict[str, Any]) -> int:
-    """Return 0, or 1 when a listener that is asked for is not there or not active."""
+    """Return 0, or 1 when a listener is not there, not active, or has a filter that is invalid."""
     active = Listener.objects.active()
     listeners = list(active if options["all"] else active.filter(pk__in=options["listener"]))
     missing = sorted(set(options["listener"] or ()) - {listener.pk for listener in listeners})
     if missing:
         console().print(f"No active listener: {', '.join(map(str, missing))}.")
         return 1
-    counts = {listener.pk: _replay(listener, options) for listener in listeners}
+    counts: dict[int, int] = {}
+    for listener in listeners:
+        try:
+            counts[listener.pk] = _replay(listener, options)
+        except InvalidFilter as error:
+            console().print(f"listener {listener.pk}: its filter is invalid: {error}", markup=False)
     if options["json"]:
         print_json({"replayed": counts})
     else:
         done = "would be replayed" if options["dry_run"] else "replayed"
         for listener, count in counts.items():
             console().print(f"listener {listener}: {count} events {done}.")
-    return 0
+    return int(len(counts) < len(listeners))
 
 
 def _replay(listener: Listener, options: dict[str, Any]) -> int:
