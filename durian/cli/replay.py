@@ -76,8 +76,8 @@ def run(options: dict[str, Any]) -> int:
         print_json({"replayed": counts})
     else:
         done = "would be replayed" if options["dry_run"] else "replayed"
-        for listener, count in counts.items():
-            console().print(f"listener {listener}: {count} events {done}.")
+        for pk, count in counts.items():
+            console().print(f"listener {pk}: {count} events {done}.")
     return int(len(counts) < len(listeners))
 
 
