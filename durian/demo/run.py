@@ -2,6 +2,7 @@
 
 import itertools
 import logging
+import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -73,7 +74,10 @@ def once(port: int | None) -> int:
 
 
 def forever(port: int | None) -> int:
-    """Let things happen until Ctrl-C. Returns 0."""
+    """Let things happen until Ctrl-C or SIGTERM. Returns 0."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # Also where a shell has started it in the background, deaf to SIGINT.
+        signal.signal(number, signal.default_int_handler)
     with _running(port) as (screen, address, _):
         screen.say(f"Pages: {address}/  (login: {shop.LOGIN}, password: {shop.PASSWORD})")
         screen.say(f"Admin: {address}/admin/  Ctrl-C ends the demo.")
