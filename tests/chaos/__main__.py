@@ -3,6 +3,7 @@
 import argparse
 import json
 import random
+import signal
 import sys
 import time
 from dataclasses import asdict
@@ -20,6 +21,8 @@ SETTLE_SECONDS = 120.0
 def main() -> int:
     """Return 0 if no fault lost anything, else 1."""
     options = _options()
+    # As at Ctrl-C, the servers and processes are ended.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     seed = options.seed if options.seed is not None else random.randrange(10**6)
     names = [options.fault] if options.fault else list(SHORT if options.short else FAULTS)
     print(f"seed {seed}; {len(names)} faults", flush=True)
