@@ -12,9 +12,11 @@ from durian.errors import MessageError, Unavailable
 from durian.wire import pump as pump_module
 from durian.wire.broker import Broker, Incoming, Outgoing
 from durian.wire.dead import Autopsy, read_autopsy
+from durian.wire.memory import MemoryBroker, MemoryPublisher
 from durian.wire.messages import DeliveryMessage, decode, encode
-from durian.wire.publishing import publish_all
+from durian.wire.publishing import MAX_UNCONFIRMED, publish_all
 from durian.wire.pump import Answer, Done, Outcome
+from durian.wire.topology import Topology
 from tests.integration.wire.harness import (
     PATIENCE,
     numbered,
@@ -311,3 +313,25 @@ def test_an_idle_pump_sleeps(broker: Broker, caplog: pytest.LogCaptureFixture) -
         time.sleep(1.0)
         assert time.process_time() - began < 0.3
     assert len(caplog.records) < 5
+
+
+def test_while_the_broker_takes_nothing_no_more_is_made_of_what_has_arrived() -> None:
+    broker = MemoryBroker(Topology("crowd."))
+    handled: list[bytes] = []
+    made = MAX_UNCONFIRMED
+
+    def handler(incoming: Incoming, answer: Answer) -> None:
+        handled.append(incoming.body)
+        answer(Outcome([Outgoing("", broker.topology.match, b"x")] * made))
+
+    put(broker, broker.topology.deliver, numbered(20))
+    blocked = pytest.MonkeyPatch()
+    blocked.setattr(MemoryPublisher, "blocked", True)
+    with pumping(broker, handler):
+        wait_until(lambda: handled, PATIENCE, "the first message is handled")
+        # All 20 have been consumed by then, in one turn.
+        wait_until(lambda: waiting(broker, broker.topology.deliver) == 0, PATIENCE, "all are taken")
+        assert len(handled) <= 2
+        blocked.undo()
+        wait_for(broker, broker.topology.match, 20 * made)
+    assert handled == numbered(20)
