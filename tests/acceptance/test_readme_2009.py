@@ -81,7 +81,8 @@ def secrets(request):
 
 @webhook(secrets)
 def listens(request, payload, who):
-    print("received", json.dumps([who, payload]), flush=True)
+    # In one piece: requests come in several threads.
+    print("received " + json.dumps([who, payload]) + chr(10), end="", flush=True)
     return HttpResponse("thanks!")
 """
 URLS = """
