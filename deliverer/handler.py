@@ -115,7 +115,7 @@ class DeliveryHandler:
         self._end(attempt, verdict)
 
     def _end(self, attempt: "_Attempt", verdict: Verdict) -> None:
-        row = attempt.row(verdict)
+        row = logged(attempt.delivery, verdict, attempt.began, attempt.seconds)
         publish = self._consequence(attempt, verdict)
         attempt.answer(Outcome(publish=publish, record=partial(self._log.write, row)))
 
@@ -185,21 +185,23 @@ class _Attempt:
     answer: Answer
     seconds: float = 0.0
 
-    def row(self, verdict: Verdict) -> Attempt:
-        return Attempt(
-            delivery=self.delivery.id,
-            run=self.delivery.run,
-            number=self.delivery.attempt,
-            event=self.delivery.event,
-            listener_id=self.delivery.listener,
-            hook=self.delivery.hook,
-            outcome=verdict.outcome,
-            status=verdict.status,
-            duration_ms=round(self.seconds * 1000),
-            error=_storable(verdict.error),
-            answer=verdict.answer,
-            started_at=datetime.fromtimestamp(self.began, timezone.utc),
-        )
+
+def logged(delivery: DeliveryMessage, verdict: Verdict, began: float, seconds: float) -> Attempt:
+    """Return the row of the log for an attempt that began then and took so many seconds."""
+    return Attempt(
+        delivery=delivery.id,
+        run=delivery.run,
+        number=delivery.attempt,
+        event=delivery.event,
+        listener_id=delivery.listener,
+        hook=delivery.hook,
+        outcome=verdict.outcome,
+        status=verdict.status,
+        duration_ms=round(seconds * 1000),
+        error=_storable(verdict.error),
+        answer=verdict.answer,
+        started_at=datetime.fromtimestamp(began, timezone.utc),
+    )
 
 
 def _storable(text: str) -> str:

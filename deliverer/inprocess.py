@@ -2,14 +2,14 @@
 
 import time
 from collections.abc import Iterable
-from datetime import datetime, timezone
+from dataclasses import replace
 
-from deliverer.handler import Verdict, judge
+from deliverer.handler import Verdict, judge, logged
 from deliverer.http import Settings, exchange
 from deliverer.request import request_for
 from deliverer.targets import target_of
 from durian.errors import ConfigurationError, DeliveryError, Unavailable
-from durian.ids import delivery_id
+from durian.matcher import delivery_of
 from durian.models import Attempt, Event, Listener
 from durian.wire.messages import DeliveryMessage
 
@@ -24,30 +24,11 @@ def deliver_now(event: Event, listeners: Iterable[Listener], settings: Settings)
 
 
 def _deliver(event: Event, listener: Listener, settings: Settings) -> Attempt:
-    delivery = DeliveryMessage(
-        id=delivery_id(str(event.id), listener.pk),
-        event=str(event.id),
-        hook=event.hook,
-        listener=listener.pk,
-        body=event.body,
-        created=event.created_at.timestamp(),
-    )
-    began = time.time()
+    delivery, began = delivery_of(event, listener.pk), time.time()
     verdict = _attempt(delivery, listener, settings, began)
-    delivered = verdict.outcome == Attempt.Outcome.DELIVERED
-    return Attempt(
-        delivery=delivery.id,
-        number=1,
-        event=delivery.event,
-        listener_id=listener.pk,
-        hook=event.hook,
-        outcome=Attempt.Outcome.DELIVERED if delivered else Attempt.Outcome.DEAD,
-        status=verdict.status,
-        duration_ms=round((time.time() - began) * 1000),
-        error=verdict.error,
-        answer=verdict.answer,
-        started_at=datetime.fromtimestamp(began, timezone.utc),
-    )
+    if verdict.outcome != Attempt.Outcome.DELIVERED:
+        verdict = replace(verdict, outcome=Attempt.Outcome.DEAD)
+    return logged(delivery, verdict, began, time.time() - began)
 
 
 def _attempt(

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from durian.body import decode_payload
 from durian.ids import delivery_id
+from durian.models import Event
 from durian.wire.broker import Incoming, Outgoing
 from durian.wire.messages import DeliveryMessage, EventMessage, decode, encode
 from durian.wire.pump import Answer, Done, Outcome
@@ -62,6 +63,19 @@ def deliveries(event: EventMessage, listeners: Iterable[int]) -> Iterable[Delive
         created=event.created,
     )
     return (to(id=delivery_id(event.id, listener), listener=listener) for listener in listeners)
+
+
+def delivery_of(event: Event, listener: int, run: str = "") -> DeliveryMessage:
+    """Return the delivery of an archived event to `listener`; `run` names the chain of attempts."""
+    return DeliveryMessage(
+        id=delivery_id(str(event.id), listener),
+        event=str(event.id),
+        hook=event.hook,
+        listener=listener,
+        body=event.body,
+        created=event.created_at.timestamp(),
+        run=run,
+    )
 
 
 def outgoing(topology: Topology, delivery: DeliveryMessage) -> Outgoing:

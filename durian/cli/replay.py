@@ -14,14 +14,12 @@ from durian import conf, match, roles
 from durian.cli.dead import age
 from durian.cli.output import console, print_json, progress
 from durian.errors import InvalidFilter
-from durian.ids import delivery_id
 from durian.listeners import has_own_filter
-from durian.matcher import outgoing
+from durian.matcher import delivery_of, outgoing
 from durian.models import Attempt, Event, Listener
 from durian.names import fits, is_pattern
 from durian.registry import hooks
 from durian.wire.broker import Outgoing
-from durian.wire.messages import DeliveryMessage
 from durian.wire.publishing import publish_all
 
 HELP = "send events of the archive again to listeners"
@@ -111,7 +109,7 @@ def _messages(listener: Listener, options: dict[str, Any]) -> Iterator[Outgoing]
                 if is_pattern(listener.hook) and not fits(listener.hook, event.hook):
                     continue
                 if event.id not in delivered and _passes(event, listener, wanted):
-                    yield outgoing(topology, _delivery(event, listener, run))
+                    yield outgoing(topology, delivery_of(event, listener.pk, run))
 
 
 def _passes(event: Event, listener: Listener, wanted: match.Filter) -> bool:
@@ -149,15 +147,3 @@ def _delivered(listener: Listener, events: list[Event]) -> set[uuid.UUID]:
         outcome=Attempt.Outcome.DELIVERED,
     )
     return set(rows.values_list("event", flat=True))
-
-
-def _delivery(event: Event, listener: Listener, run: str) -> DeliveryMessage:
-    return DeliveryMessage(
-        id=delivery_id(str(event.id), listener.pk),
-        event=str(event.id),
-        hook=event.hook,
-        listener=listener.pk,
-        body=event.body,
-        created=event.created_at.timestamp(),
-        run=run,
-    )

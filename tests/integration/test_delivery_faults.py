@@ -116,3 +116,12 @@ def test_a_listener_is_read_where_it_was_written(settings: Settings) -> None:
     paused = targets.get(one.pk, "order.paid")
     assert paused is not None
     assert (target.state, paused.state) == ("active", "paused")
+
+
+def test_an_answer_that_is_no_text_is_logged_in_process_too(hostile: str) -> None:
+    with registered(Hook("order.paid", asynchronous=False)) as hook:
+        one = listener(hostile, hook="order.paid")
+        hook.send(total=5)
+    attempt = Attempt.objects.get(listener_id=one.pk)
+    assert attempt.outcome == "dead"
+    assert "InvalidAnswer" in attempt.error
