@@ -11,9 +11,9 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from django.core.exceptions import ValidationError
-from django.db import DataError, IntegrityError, router
+from django.db import router
 
+from deliverer.insert import insert
 from durian.database import available, own_connections
 from durian.errors import Unavailable
 from durian.models import Attempt
@@ -23,7 +23,7 @@ from durian.wire.messages import DeliveryMessage
 logger = logging.getLogger("durian.deliverer")
 
 BATCH = 500
-GATHER_SECONDS = 0.005
+GATHER_SECONDS = 0.02
 PATIENCE_SECONDS = 15 * 60.0
 """Half of RabbitMQ's consumer_timeout (30 minutes), after which it closes the channel."""
 MAX_KEPT = 100_000
@@ -116,21 +116,6 @@ class Log:
             logger.error("An attempt is dropped from the log: %s", self._rows.popleft().attempt)
         with self._arrived:
             self._arrived.wait_for(lambda: self._stopping, timeout=wait)
-
-
-def insert(attempts: Sequence[Attempt]) -> None:
-    """Insert `attempts`; a row that the database refuses is reported and left out.
-
-    Raises django.db.Error when the database is away.
-    """
-    try:
-        Attempt.objects.bulk_create(attempts)
-    except (DataError, IntegrityError, ValidationError, ValueError) as error:
-        if len(attempts) == 1:
-            logger.error("An attempt cannot be logged and is dropped (%s): %s", attempts[0], error)
-            return
-        for attempt in attempts:
-            insert([attempt])
 
 
 class _Entry:
