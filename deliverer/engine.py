@@ -96,9 +96,7 @@ class Engine:
             if self._closed:
                 raise Unavailable("No POST can be made: the engine of this process has stopped.")
             self._submitted.append(_Job(request, timeout, on_result))
-            # Behind another one, it is seen without a second wake-up.
-            if len(self._submitted) == 1:
-                self._wakeup.set()
+            self._wakeup.set()
 
     def _run(self) -> None:
         try:

@@ -59,10 +59,15 @@ class Publisher(Protocol):
         ...
 
     def publish(self, message: Outgoing, confirmed: Confirmed, refused: Refused) -> None:
-        """Send `message`; a later `read` calls either `confirmed`, or `refused` with the reason.
+        """Write `message`; a later `read` calls either `confirmed`, or `refused` with the reason.
 
-        Raises Unavailable, MessageRefused for what cannot be sent.
+        It leaves at the next `flush` or `read`, or earlier. Raises Unavailable, MessageRefused for
+        what cannot be sent.
         """
+        ...
+
+    def flush(self) -> None:
+        """Send what was written; to be called before waiting. Raises Unavailable."""
         ...
 
     def read(self) -> None:
@@ -100,7 +105,14 @@ class Consumer(Protocol):
         ...
 
     def ack(self, tag: int) -> None:
-        """Tell the broker that a message is done with."""
+        """Write to the broker that a message is done with; it leaves at the next `flush` or `read`.
+
+        Raises Unavailable.
+        """
+        ...
+
+    def flush(self) -> None:
+        """Send what was written; to be called before waiting. Raises Unavailable."""
         ...
 
     def cancel(self) -> None:

@@ -14,6 +14,7 @@ from amqp.spec import Connection as method
 from kombu import Connection
 
 from durian.errors import TopologyError, Unavailable
+from durian.wire.buffers import Buffers
 
 logger = logging.getLogger("durian.wire")
 
@@ -39,6 +40,7 @@ class Link:
         # Asked for again after a loss, py-amqp would connect anew.
         self._socket: socket.socket = self._amqp.sock
         self._socket.settimeout(IO_SECONDS)
+        self._buffers = Buffers(self._amqp.transport)
         self._poll = select.poll()
         self._poll.register(self._socket, select.POLLIN)
         self._next_tick = 0.0
@@ -49,13 +51,23 @@ class Link:
         return self._socket.fileno()
 
     def read(self) -> None:
-        """Let py-amqp call back for what has arrived. Raises what py-amqp and sockets raise."""
+        """Let py-amqp call back for what has arrived, and send what was written meanwhile.
+
+        Raises what py-amqp and sockets raise.
+        """
         until = time.monotonic() + READ_SECONDS
+        self._take_frames()
         while self._buffered() or (time.monotonic() < until and self._poll.poll(0)):
-            self._amqp.blocking_read()
+            self._buffers.receive()
+            self._take_frames()
         if time.monotonic() >= self._next_tick:
             self._amqp.heartbeat_tick()
             self._next_tick = time.monotonic() + 1.0
+        self.flush()
+
+    def flush(self) -> None:
+        """Send what was written. Raises OSError."""
+        self._buffers.flush()
 
     @contextmanager
     def talking(self) -> Iterator[None]:
@@ -88,10 +100,15 @@ class Link:
         # Not by py-amqp: it would go on calling back for each message that is on its way.
         self._socket.settimeout(patience)
         self._amqp.send_method(method.Close, "BsBB", (200, "", 0, 0))
+        self.flush()
         until, tail, received = time.monotonic() + patience, b"", b"-"
         while received and not tail.endswith(CLOSE_OK) and time.monotonic() < until:
             received = self._socket.recv(1 << 20)
             tail = (tail + received)[-len(CLOSE_OK) :]
+
+    def _take_frames(self) -> None:
+        for frame in self._buffers.frames():
+            self._amqp.on_inbound_frame(frame)
 
     def _buffered(self) -> bool:
         # What TLS has decrypted already does not show at the socket.

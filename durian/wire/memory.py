@@ -164,6 +164,9 @@ class MemoryPublisher:
             self._settled.append(partial(refused, error))
         self._wakeup.set()
 
+    def flush(self) -> None:
+        """Do nothing: what was published has arrived."""
+
     def read(self) -> None:
         """Call what was confirmed or refused."""
         self._wakeup.clear()
@@ -225,6 +228,9 @@ class MemoryConsumer:
         """Forget a message."""
         del self._unacked[tag]
         self.arrived.set()
+
+    def flush(self) -> None:
+        """Do nothing: what was acked is gone."""
 
     def cancel(self) -> None:
         """Take no more messages."""

@@ -41,6 +41,7 @@ def wait_settled(publisher: Publisher, pending: int, timeout: float) -> None:
     """
     before, deadline = publisher.pending, time.monotonic() + timeout
     while publisher.pending > pending:
+        publisher.flush()
         wait_readable([publisher], min(timeout, 1.0))
         publisher.read()
         if publisher.pending < before:

@@ -110,12 +110,20 @@ class Pump:
         self._call_handler()
         self._take_steps()
         self._sender.turn()
+        self._flush()
         sources: list[HasFileno] = [self._wakeup, *self._sender.sources()]
         if self._consumer:
             sources.append(self._consumer)
         if not self._steps:
             wait_readable(sources, self._patience())
         self._wakeup.clear()
+
+    def _flush(self) -> None:
+        try:
+            if self._consumer:
+                self._consumer.flush()
+        except Unavailable as error:
+            self._lose_consumer(error)
 
     def _patience(self) -> float:
         waiting = self._consumer is None or self._held or not self._sender.idle

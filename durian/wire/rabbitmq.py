@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
+from itertools import takewhile
 from typing import Any
 
 import amqp
@@ -133,6 +134,11 @@ class RabbitPublisher:
             except (FrameSyntaxError, ValueError, struct.error) as error:
                 raise MessageRefused(f"AMQP cannot carry the message: {error}") from error
 
+    def flush(self) -> None:
+        """Send what was written. Raises Unavailable."""
+        with self._link.talking():
+            self._link.flush()
+
     def read(self) -> None:
         """Call what was confirmed or refused.
 
@@ -188,7 +194,8 @@ class RabbitPublisher:
         pending.returned = TopologyError(f"No queue takes what is sent to {target}. {DECLARE}")
 
     def _answered(self, tag: int, multiple: bool) -> list["_Pending"]:
-        tags = [one for one in self._pending if one <= tag] if multiple else [tag]
+        # Tags rise, and the dict keeps their order.
+        tags = list(takewhile(lambda one: one <= tag, self._pending)) if multiple else [tag]
         return [self._pending.pop(one) for one in tags]
 
     def _complain(self) -> None:
@@ -243,6 +250,11 @@ class RabbitConsumer:
         with self._link.talking():
             self._link.channel.basic_ack(tag)
         self._acked = True
+
+    def flush(self) -> None:
+        """Send what was written. Raises Unavailable."""
+        with self._link.talking():
+            self._link.flush()
 
     def cancel(self) -> None:
         """Take no more messages. Raises Unavailable."""

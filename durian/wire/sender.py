@@ -70,6 +70,7 @@ class Sender:
             if publisher is not None:
                 publisher.read()
                 self._publish(publisher)
+                publisher.flush()
         except MessageRefused as error:
             self._single_out(error)
         except Unavailable as error:

@@ -20,7 +20,8 @@ class Wakeup:
     """Set from any thread (or a signal handler); readable until cleared.
 
     Its descriptors live as long as it does: a thread that comes late to `set` must not write into
-    a file that was given the same number since.
+    a file that was given the same number since. Who waits clears it before it looks for what was
+    to be done, so that of many sets at once the first alone need wake it.
     """
 
     def __init__(self) -> None:
@@ -28,6 +29,7 @@ class Wakeup:
         os.set_blocking(self._read, False)
         os.set_blocking(self._write, False)
         weakref.finalize(self, _close, self._read, self._write).atexit = False
+        self._is_set = False
 
     def fileno(self) -> int:
         """Return the descriptor to wait for."""
@@ -35,6 +37,9 @@ class Wakeup:
 
     def set(self) -> None:
         """Wake up whoever waits, now or at their next waiting."""
+        if self._is_set:
+            return
+        self._is_set = True
         # Unless the pipe is full of wake-ups already.
         with suppress(BlockingIOError):
             os.write(self._write, b"!")
@@ -42,8 +47,9 @@ class Wakeup:
     def clear(self) -> None:
         """Forget what was set."""
         with suppress(BlockingIOError):
-            while os.read(self._read, 4096):
-                pass
+            os.read(self._read, 4096)
+        # Last: who finds it set from here on has nothing that was not there before.
+        self._is_set = False
 
 
 def wait_readable(sources: Iterable[HasFileno], timeout: float) -> None:

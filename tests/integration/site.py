@@ -92,6 +92,9 @@ class ToldPublisher:
         self._open.append((message, confirmed, refused))
         self._wakeup.set()
 
+    def flush(self) -> None:
+        """Do nothing: the broker was told already."""
+
     def read(self) -> None:
         """Confirm or refuse what was published."""
         self._broker.asked.set()
