@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 NODE := $(VENV)/node/node_modules/standardwebhooks/package.json
 
-.PHONY: help demo test lint chaos servers
+.PHONY: help demo test lint chaos bench servers
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -26,6 +26,9 @@ lint: $(VENV)/installed-dev ## check style, types and the import contracts
 
 chaos: servers $(VENV)/installed-dev ## inject faults under load and account for every event; FAULT=name N=rounds SEED=n SABOTAGE=1
 	$(BIN)/python -m tests.chaos $(FAULT) $(if $(N),-n $(N)) $(if $(SEED),--seed $(SEED)) $(if $(SABOTAGE),--sabotage)
+
+bench: servers $(VENV)/installed-dev ## measure beside a peer and the limits; FIGURE=name CHECK=1
+	$(BIN)/python -m tests.benchmarks $(FIGURE) $(if $(CHECK),--check)
 
 servers:
 	@tests/servers/install

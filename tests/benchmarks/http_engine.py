@@ -172,7 +172,7 @@ def _cpu() -> float:
     return float(times.user + times.system)
 
 
-def _request(url: str) -> PreparedRequest:
+def signed_request(url: str) -> PreparedRequest:
     body = json.dumps({"model": "shop.order", "fields": {"number": 12345, "total": "99.90"}})
     delivery = DeliveryMessage(
         id=UUID, event=UUID, hook="shop.order.saved", listener=1, body=body, created=0.0
@@ -191,7 +191,7 @@ def main() -> None:
     nginx = PrivateNginx()
     nginx.start()
     try:
-        load = Load(_request(nginx.url()), options.posts, options.in_flight, options.threads)
+        load = Load(signed_request(nginx.url()), options.posts, options.in_flight, options.threads)
         figures = list(measure(load))
     finally:
         nginx.stop()

@@ -16,7 +16,7 @@ pid {directory}/nginx.pid;
 error_log {directory}/error.log;
 events {{ worker_connections 8192; }}
 http {{
-    access_log off;
+    {access_log}
     keepalive_requests 1000000;
     client_body_temp_path {directory};
     proxy_temp_path {directory};
@@ -32,6 +32,10 @@ http {{
     }}
 }}
 """
+LOG = """\
+log_format arrivals '$msec $http_webhook_id';
+    access_log {directory}/arrivals.log arrivals buffer=64k flush=50ms;
+"""
 TLS = """\
 listen 127.0.0.1:{port} ssl http2;
         ssl_certificate {pem};
@@ -43,11 +47,12 @@ class PrivateNginx:
     """Answers 204 to everything; `/connection` tells the protocol and the connection's number,
     `/large` gives 100 kB.
 
-    With `pem`, a file with a key and a certificate, it speaks HTTP/2 over TLS too. Raises
-    FileNotFoundError when nginx is not installed.
+    With `pem`, a file with a key and a certificate, it speaks HTTP/2 over TLS too. With `logs` it
+    writes a line for each request to the file `arrivals`: when, in seconds since the epoch, and its
+    `webhook-id`. Raises FileNotFoundError when nginx is not installed.
     """
 
-    def __init__(self, pem: Path | None = None) -> None:
+    def __init__(self, pem: Path | None = None, logs: bool = False) -> None:
         binary = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
         if binary is None:
             raise FileNotFoundError("nginx is missing: install the package nginx-light")
@@ -56,7 +61,11 @@ class PrivateNginx:
         (self._directory / "large").write_bytes(bytes(100_000))
         config = self._directory / "nginx.conf"
         tls = TLS.format(port=self.tls_port, pem=pem) if pem else ""
-        config.write_text(CONFIG.format(directory=self._directory, port=self.port, tls=tls))
+        log = LOG.format(directory=self._directory) if logs else "access_log off;"
+        config.write_text(
+            CONFIG.format(directory=self._directory, port=self.port, tls=tls, access_log=log)
+        )
+        self.arrivals = self._directory / "arrivals.log"
         command = [binary, "-p", str(self._directory), "-c", str(config)]
         self._process = ServerProcess(command, {}, self._directory / "output.log")
 

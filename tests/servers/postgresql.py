@@ -22,10 +22,11 @@ USER = "durian"
 class PrivatePostgreSQL:
     """A PostgreSQL with its own data, on a free port of 127.0.0.1, without passwords.
 
-    Raises FileNotFoundError when PostgreSQL is not installed.
+    `durable` has commits wait for the disk, as they do outside of tests. Raises FileNotFoundError
+    when PostgreSQL is not installed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, durable: bool = False) -> None:
         self.binaries = _binaries()
         self.port = free_port()
         self.directory = Path(tempfile.mkdtemp(prefix="durian-postgresql-"))
@@ -34,12 +35,11 @@ class PrivatePostgreSQL:
         self.env = {"PATH": os.environ["PATH"], "LC_ALL": "C"}
         if self.user:
             shutil.chown(self.directory, self.user)
-        # The data need not outlive the machine, so nothing waits for the disk.
         options = {
             "port": self.port,
             "listen_addresses": "127.0.0.1",
             "unix_socket_directories": "",
-            "fsync": "off",
+            "fsync": "on" if durable else "off",
             "max_connections": 200,
         }
         command = [str(self.binaries / "postgres"), "-D", str(self.data)]
@@ -47,6 +47,11 @@ class PrivatePostgreSQL:
         self._server = ServerProcess(
             command, self.env, self.directory / "output.log", user=self.user
         )
+
+    @property
+    def pid(self) -> int:
+        """The process id of the server."""
+        return self._server.pid
 
     @property
     def url(self) -> str:

@@ -1,0 +1,28 @@
+"""What durian is to reach on a machine of two cores, and what each figure is set beside."""
+
+from collections.abc import Mapping
+
+from tests.benchmarks.rows import Goal
+
+GOALS = (
+    Goal("pipeline.rate", 2_500),
+    Goal("pipeline.rate", 15, of="peer.drain"),
+    Goal("whole.rate", 5, of="peer.whole"),
+    Goal("send.rate", 1.5, of="peer.send"),
+    Goal("send.many", 8, of="peer.send"),
+    Goal("deliverer.rate", 5_000),
+    Goal("deliverer.rate_200ms", 4_000),
+    Goal("deliverer.rate_2s", 1_000),
+    Goal("relay.rate", 8_000),
+    Goal("relay.rate", 0.4, of="limits.publish"),
+)
+
+REFERENCES: Mapping[str, str] = {
+    "send.rate": "peer.send",
+    "send.many": "peer.send",
+    "relay.rate": "limits.publish",
+    "deliverer.rate": "limits.post",
+    "pipeline.rate": "peer.drain",
+    "whole.rate": "peer.whole",
+}
+"""Which other figure of the same run a figure is shown as a multiple of."""

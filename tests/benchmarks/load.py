@@ -1,0 +1,77 @@
+"""What the figures begin with: listeners, a full outbox, a full queue of deliveries."""
+
+import json
+import time
+import uuid
+from collections.abc import Callable, Iterator
+
+from durian import ids, roles
+from durian.models import Listener
+from durian.wire.broker import Outgoing
+from durian.wire.messages import DeliveryMessage, EventMessage, encode
+from durian.wire.publishing import publish_all
+from tests.acceptance.shop import order
+from tests.benchmarks.stage import Stage
+
+HOOK = "order.placed"
+COLUMNS = "id, hook, body, envelope, archive, created_at, error"
+
+UrlOf = Callable[[int], str]
+
+
+def body(number: int, padding: int = 0) -> str:
+    """Return what the shop sends for an order; `padding` characters more of a customer's name."""
+    return json.dumps(order(number, customer="Joe" + "x" * padding))
+
+
+def listeners(count: int, url: UrlOf) -> list[int]:
+    """Make so many listeners to everything at the address that `url` says, and return their ids."""
+    made = [Listener(hook=HOOK, url=url(number)) for number in range(count)]
+    return [listener.pk for listener in Listener.objects.bulk_create(made)]
+
+
+def outbox(stage: Stage, count: int, padding: int = 0) -> float:
+    """Put so many events into the outbox by one COPY; return when they were committed."""
+    now = time.strftime("%Y-%m-%d %H:%M:%S+00", time.gmtime())
+    text = f"COPY durian_event ({COLUMNS}) FROM STDIN"
+    with stage.connect() as connection, connection.cursor().copy(text) as copy:
+        for number in range(count):
+            event = ids.new_event_id()
+            copy.write_row((event, HOOK, body(number, padding), "plain", True, now, ""))
+    return time.time()
+
+
+def deliveries(count: int, to: list[int], padding: int = 0) -> None:
+    """Put so many deliveries into the deliverers' queue, to each of the listeners in turn."""
+    broker = roles.broker()
+
+    def messages() -> Iterator[Outgoing]:
+        for number in range(count):
+            name = str(uuid.uuid4())
+            message = DeliveryMessage(
+                id=name,
+                event=name,
+                hook=HOOK,
+                listener=to[number % len(to)],
+                body=body(number, padding),
+                created=time.time(),
+            )
+            yield Outgoing("", broker.topology.deliver, encode(message), name)
+
+    publisher = broker.publisher()
+    publish_all(publisher, messages())
+    publisher.close()
+
+
+def event_message() -> bytes:
+    """Return an event as it travels to the matchers."""
+    return encode(
+        EventMessage(
+            id=str(ids.new_event_id()),
+            hook=HOOK,
+            body=body(1),
+            envelope="plain",
+            created=time.time(),
+            listeners=1,
+        )
+    )

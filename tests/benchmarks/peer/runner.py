@@ -1,0 +1,126 @@
+"""The peer of the same run: django-webhook with Celery, on the same broker, database and receiver.
+
+Its environment is made once, in `.venv-peer`. Its workers run as many processes or threads as did
+best on two cores. Connections to the database are kept, as durian's are.
+"""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import venv
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.benchmarks.rows import Row
+from tests.benchmarks.stage import Stage
+from tests.servers.process import ServerProcess
+
+ROOT = Path(__file__).parents[3]
+HOME = ROOT / ".venv-peer"
+REQUIREMENTS = Path(__file__).parent / "requirements.txt"
+SITE = "tests.benchmarks.peer.site"
+POOLS = {"prefork": 4, "threads": 8}
+
+RAISED = 2_000
+DRAINED = 1_500
+WHOLE = 1_200
+WINDOW = 500
+
+
+def measure(stage: Stage) -> Iterator[Row]:
+    """Yield what the peer raises, drains and does as a whole, in events a second."""
+    peer = Peer(stage)
+    raised = peer.raise_orders(RAISED)
+    rate = RAISED / raised["seconds"]
+    yield Row("peer.send", "peer: save() raises, a transaction each", rate, "events/s")
+    yield Row("peer.us", "peer: time of a save()", raised["us"], "µs")
+    peer.purge()
+    drained = {pool: peer.drain(pool) for pool in POOLS}
+    for pool, rate in drained.items():
+        yield Row(f"peer.drain.{pool}", f"peer: drains its queue, {pool}", rate, "events/s")
+    best = max(drained, key=lambda pool: drained[pool])
+    yield Row("peer.drain", "peer: drains its queue, events stored", drained[best], "events/s")
+    yield Row("peer.whole", "peer: save() to the receiver", peer.whole(best), "events/s")
+
+
+class Peer:
+    """The peer's site on the stage."""
+
+    def __init__(self, stage: Stage, stores: bool = True) -> None:
+        _install()
+        self._stage = stage
+        database = stage.database("peer")
+        stage.rabbitmq.ctl("add_vhost", "peer")
+        stage.rabbitmq.ctl("set_permissions", "-p", "peer", "guest", ".*", ".*", ".*")
+        self._env = {
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(ROOT),
+            "DJANGO_SETTINGS_MODULE": f"{SITE}.settings",
+            "TEST_DATABASE": json.dumps(database),
+            "TEST_BROKER_URL": stage.rabbitmq.url.removesuffix("//") + "/peer",
+            "TEST_STORE_EVENTS": "1" if stores else "0",
+        }
+        self._run("django", "migrate", "--run-syncdb", "-v0")
+        self._run(f"{SITE}.subscribe", stage.nginx.url())
+
+    def raise_orders(self, count: int, *options: str) -> Any:
+        """Save so many orders in a process of its own and return what it says."""
+        return json.loads(self._run("tests.benchmarks.raising", str(count), *options))
+
+    def purge(self) -> None:
+        """Empty its queue."""
+        self._stage.rabbitmq.ctl("purge_queue", "-p", "peer", "celery")
+
+    def drain(self, pool: str) -> float:
+        """Return how many events a second a worker delivers from a full queue."""
+        arrivals = self._stage.arrivals()
+        self.raise_orders(DRAINED)
+        with self._worker(pool):
+            arrivals.wait_for(DRAINED, seconds=30)
+        return arrivals.rate()
+
+    def whole(self, pool: str) -> float:
+        """Return how many events a second arrive while they are raised, as fast as it goes."""
+        arrivals = self._stage.arrivals()
+        with self._worker(pool):
+            log = ["--log", str(self._stage.nginx.arrivals), "--window", str(WINDOW)]
+            self.raise_orders(WHOLE, *log)
+            arrivals.wait_for(WHOLE, seconds=10)
+        return arrivals.rate()
+
+    @contextmanager
+    def _worker(self, pool: str) -> Iterator[None]:
+        command = [str(HOME / "bin" / "python"), "-m", "celery", "-A", SITE, "worker"]
+        command += ["--pool", pool, "--concurrency", str(POOLS[pool]), "--loglevel", "WARNING"]
+        command += ["--without-gossip", "--without-mingle"]
+        worker = ServerProcess(command, self._env, self._stage.folder / f"{pool}.log")
+        worker.start(ready=lambda: True)
+        try:
+            yield
+        finally:
+            worker.end(signal.SIGTERM, timeout=15)
+            worker.kill()
+
+    def _run(self, module: str, *arguments: str) -> str:
+        command = [str(HOME / "bin" / "python"), "-m", module, *arguments]
+        done = subprocess.run(command, env=self._env, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+
+def _install() -> None:
+    wanted = hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()
+    mark = HOME / "installed"
+    if mark.exists() and mark.read_text() == wanted:
+        return
+    print(f"Installing the peer in {HOME.name} …", file=sys.stderr, flush=True)
+    venv.create(HOME, with_pip=True, clear=True)
+    command = [str(HOME / "bin" / "python"), "-m", "pip", "install", "--quiet"]
+    # From where pip does not see durian, and complains of what that lacks there.
+    subprocess.run([*command, "--requirement", str(REQUIREMENTS)], check=True, cwd=HOME)
+    mark.write_text(wanted)

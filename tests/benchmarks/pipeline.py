@@ -1,0 +1,29 @@
+"""From a full outbox to the receiver, attempts logged, while no site runs."""
+
+from collections.abc import Iterator
+
+from tests.benchmarks import load
+from tests.benchmarks.rows import Row
+from tests.benchmarks.stage import Stage
+
+EVENTS = 100_000
+SECONDS = 45
+
+
+def measure(stage: Stage) -> Iterator[Row]:
+    """Yield events a second from the outbox's commit until the last attempt is in the log.
+
+    After SECONDS, what is in the log by then.
+    """
+    stage.clear()
+    load.listeners(1, lambda number: stage.nginx.url("/hook"))
+    arrivals = stage.arrivals()
+    with stage.running("publisher", "matcher", "deliverer") as running:
+        meter = stage.meter(**running)
+        began = load.outbox(stage, EVENTS)
+        logged, ended = stage.wait_logged(EVENTS, SECONDS)
+        assert arrivals.count() >= logged, "the log tells of POSTs that have not arrived"
+        rate = logged / (ended - began)
+        yield Row("pipeline.rate", "pipeline: a full outbox to the receiver", rate, "events/s")
+        yield from meter.rows("pipeline", logged)
+    stage.clear()

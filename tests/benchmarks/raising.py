@@ -1,0 +1,90 @@
+"""Saves orders in a process of a Django site, durian's or the peer's, and prints how it went.
+
+    python -m tests.benchmarks.raising COUNT [--way save|bare] [--log FILE --window N] [--rate R]
+
+A site's request is played by a transaction with one `save()` in it. `bare` inserts the same row
+without a signal, to be subtracted. With a window no more than so many events are under way: it
+waits for lines in the receiver's log. With a rate the orders come at fixed times. Prints one line
+of JSON. It imports nothing of durian, since the peer's environment has none.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import django
+from django.apps import apps
+from django.db import transaction
+
+WARM_UP = 20
+LOOK_EVERY = 50
+
+
+def order(number: int) -> Any:
+    """Return an order that is not saved."""
+    return apps.get_model("site", "Order")(number=number, customer="Joe", country="DE", total=10)
+
+
+def save(number: int) -> None:
+    """Save an order, with all that its signal does, in a transaction."""
+    with transaction.atomic():
+        order(number).save()
+
+
+def bare(number: int) -> None:
+    """Insert the same row; no signal is sent."""
+    with transaction.atomic():
+        apps.get_model("site", "Order").objects.bulk_create([order(number)])
+
+
+WAYS: dict[str, Callable[[int], None]] = {"save": save, "bare": bare}
+
+
+def run(options: argparse.Namespace) -> dict[str, Any]:
+    """Save the orders; return the seconds of all, and the mean of one in microseconds."""
+    way, lines = WAYS[options.way], Lines(options.log) if options.log else None
+    began, busy = time.monotonic(), 0.0
+    for number in range(options.count):
+        if lines and number % LOOK_EVERY == 0:
+            lines.wait_for(number - options.window)
+        start = time.monotonic()
+        way(number)
+        busy += time.monotonic() - start
+    return {"seconds": time.monotonic() - began, "us": busy / options.count * 1e6}
+
+
+class Lines:
+    """Counts the lines that a file gets."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file.open("rb")
+        self._file.seek(0, 2)
+        self._count = 0
+
+    def wait_for(self, count: int) -> None:
+        """Return once the file has got so many lines."""
+        while self._count < count:
+            self._count += self._file.read().count(b"\n")
+            if self._count < count:
+                time.sleep(0.01)
+
+
+def main() -> None:
+    """Save what the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("count", type=int)
+    parser.add_argument("--way", choices=WAYS, default="save")
+    parser.add_argument("--log", type=Path)
+    parser.add_argument("--window", type=int, default=0)
+    options = parser.parse_args()
+    django.setup()
+    for number in range(WARM_UP):
+        WAYS[options.way](number)
+    print(json.dumps(run(options)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""What a run prints and writes: one table with the goals beside the figures, and JSON."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from durian.cli.output import print_table
+from tests.benchmarks.goals import GOALS, REFERENCES
+from tests.benchmarks.rows import Goal, Row, values_of
+
+COLUMNS = ("figure", "value", "unit", "beside", "goal", "met")
+
+
+def missed(rows: Sequence[Row]) -> list[Goal]:
+    """Return the goals that were judged and not met."""
+    values = values_of(rows)
+    return [goal for goal in GOALS if goal.met(values) is False]
+
+
+def print_rows(rows: Sequence[Row]) -> None:
+    """Print the table."""
+    print_table(COLUMNS, cells(rows))
+    for goal in missed(rows):
+        print(f"MISSED: {goal.key} {goal}")
+
+
+def cells(rows: Sequence[Row]) -> list[tuple[str, ...]]:
+    """Return the table's cells as text, row by row."""
+    values = values_of(rows)
+    return [
+        (row.what, number(row.value), row.unit, _beside(row, values), *_judged(row, values))
+        for row in rows
+    ]
+
+
+def as_json(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """Return the rows for a file."""
+    return [row._asdict() for row in rows]
+
+
+def number(value: float) -> str:
+    """Return `value` with three digits or more."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def _beside(row: Row, values: dict[str, float]) -> str:
+    reference = REFERENCES.get(row.key, "")
+    if reference not in values:
+        return ""
+    return f"{row.value / values[reference]:.2g} × {reference}"
+
+
+def _judged(row: Row, values: dict[str, float]) -> tuple[str, str]:
+    goals = [goal for goal in GOALS if goal.key == row.key]
+    results = [goal.met(values) for goal in goals]
+    if not goals:
+        return "", ""
+    text = "yes" if all(results) else "NO" if False in results else "not judged"
+    return ", ".join(map(str, goals)), text
