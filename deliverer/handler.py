@@ -10,13 +10,14 @@ from functools import partial
 import msgspec
 from requests import Response
 
+from deliverer.breaker import is_away
 from deliverer.engine import Engine
 from deliverer.http import Result
-from deliverer.limits import Limits
+from deliverer.limits import Limits, Pause
 from deliverer.log import Log
 from deliverer.request import request_for
 from deliverer.targets import Target, Targets
-from durian.errors import ConfigurationError, DeliveryError
+from durian.errors import ConfigurationError, DeliveryError, Unavailable
 from durian.models import Attempt, Listener
 from durian.policy import parse_retry_after
 from durian.wire.broker import Incoming, Outgoing
@@ -30,6 +31,13 @@ logger = logging.getLogger("durian.deliverer")
 
 GONE = 410
 """The answer of a receiver that wants no more events (Standard Webhooks)."""
+
+LEAST_PATIENCE = 3600.0
+"""Seconds that a delivery waits at least for a receiver that is away, however short its retries."""
+AWAY_TOO_LONG = (
+    "The receiver is away: POSTs to it failed one after the other, and this delivery has waited "
+    "for it for as long as its retries would have taken."
+)
 
 
 @dataclass(frozen=True)
@@ -87,32 +95,60 @@ class DeliveryHandler:
         self._post(attempt, target)
 
     def _post(self, attempt: "_Attempt", target: Target) -> None:
-        delivery, options = attempt.delivery, target.options
-        wait = self._limits.admit(target.listener, options.rate, delivery.reserved)
-        if wait:
-            parked = delayed(self._topology, delivery, wait, attempt.began, reserved=True)
-            attempt.answer(Outcome(publish=[parked]))
-            return
+        self._limits.admit(
+            target.listener,
+            target.options.rate,
+            attempt.delivery.reserved,
+            go=partial(self._go, attempt, target),
+            park=partial(self._park, attempt, target),
+        )
+
+    def _go(self, attempt: "_Attempt", target: Target) -> bool:
+        attempt.began = self._clock()
         try:
-            request = request_for(target.template, delivery, target.signer, int(attempt.began))
-            self._engine.submit(request, options.timeout, partial(self._on_result, attempt, target))
-        except Exception:
-            self._limits.release(target.listener, 0.0)
-            raise
+            request = request_for(
+                target.template, attempt.delivery, target.signer, int(attempt.began)
+            )
+            self._engine.submit(
+                request, target.options.timeout, partial(self._on_result, attempt, target)
+            )
+        except Unavailable:
+            return False  # The process is ending: what is not answered goes back to the queue.
+        except Exception as error:
+            logger.exception("No request to listener %d could be made.", target.listener)
+            self._end(attempt, _failed(error))
+            return False
+        return True
+
+    def _park(self, attempt: "_Attempt", target: Target, pause: Pause) -> None:
+        delivery, now = attempt.delivery, self._clock()
+        if pause.away:
+            delivery = msgspec.structs.replace(delivery, held_since=delivery.held_since or now)
+            try:
+                verdict = given_up(delivery, target, now)
+            except Exception as error:
+                verdict = self._policy_failed(target, error)
+            if verdict:
+                self._end(attempt, verdict)
+                return
+        parked = delayed(self._topology, delivery, pause.seconds, now, reserved=not pause.away)
+        attempt.answer(Outcome(publish=[parked]))
 
     def _on_result(
         self, attempt: "_Attempt", target: Target, result: Result, seconds: float
     ) -> None:
-        self._limits.release(target.listener, seconds)
+        self._limits.release(target.listener, seconds, is_away(result))
         attempt.seconds = seconds
         try:
             verdict = judge(result, attempt.delivery, target, attempt.began, self._clock())
         except Exception as error:
-            # A site's own retry policy may raise anything; the message must not be stranded.
-            logger.exception("The policy of listener %d failed.", target.listener)
-            text = f"{type(error).__name__}: {error}"
-            verdict = Verdict(Attempt.Outcome.DEAD, error=text, reason="handler-error")
+            verdict = self._policy_failed(target, error)
         self._end(attempt, verdict)
+
+    def _policy_failed(self, target: Target, error: Exception) -> Verdict:
+        # A site's own retry policy may raise anything; the message must not be stranded.
+        logger.error("The policy of listener %d failed.", target.listener, exc_info=error)
+        return _failed(error)
 
     def _end(self, attempt: "_Attempt", verdict: Verdict) -> None:
         row = logged(attempt.delivery, verdict, attempt.began, attempt.seconds)
@@ -160,6 +196,17 @@ def judge(
     return replace(verdict, retry_in=delay)
 
 
+def given_up(delivery: DeliveryMessage, target: Target, now: float) -> Verdict | None:
+    """Return the end of a delivery that has waited for too long for a receiver that is away.
+
+    Without the waiting, its attempts would have failed by then, one after the other.
+    """
+    waited = now - delivery.held_since
+    if waited <= LEAST_PATIENCE or waited <= target.options.policy.span():
+        return None
+    return Verdict(Attempt.Outcome.DEAD, error=AWAY_TOO_LONG, reason="exhausted")
+
+
 def _of_answer(response: Response) -> Verdict:
     verdict = Verdict(Attempt.Outcome.RETRY, status=response.status_code, answer=response.content)
     if 200 <= response.status_code < 300:
@@ -175,6 +222,11 @@ def _of_error(error: DeliveryError) -> Verdict:
     if error.permanent:
         return Verdict(Attempt.Outcome.DEAD, error=text, reason="refused")
     return Verdict(Attempt.Outcome.RETRY, error=text)
+
+
+def _failed(error: Exception) -> Verdict:
+    text = f"{type(error).__name__}: {error}"
+    return Verdict(Attempt.Outcome.DEAD, error=text, reason="handler-error")
 
 
 @dataclass

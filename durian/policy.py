@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timezone
 from email.utils import parsedate_to_datetime
+from math import inf
 from typing import Any
 
 from tenacity import RetryCallState, Retrying
@@ -21,6 +22,9 @@ MAX_RETRY_AFTER = 24 * 3600.0
 
 MAX_STEPS = 50
 """Delays that a listener's own schedule may have."""
+
+MAX_ATTEMPTS = 1000
+"""Beyond so many attempts, a policy counts as one that never gives up."""
 
 # tenacity's state of a call wants a retrying object; no wait or stop of tenacity reads it.
 _RETRYING = Retrying()
@@ -121,6 +125,17 @@ class RetryPolicy:
         # Set before `stop` is asked: `stop_before_delay` looks at it.
         state.upcoming_sleep = min(max(self.wait(state), wished, 0.0), MAX_DELAY)
         return None if self.stop(state) else state.upcoming_sleep
+
+    def span(self) -> float:
+        """Return the seconds from the first attempt to the last one, if all fail at once; infinity
+        when it goes on for over MAX_ATTEMPTS."""
+        elapsed = 0.0
+        for attempt in range(1, MAX_ATTEMPTS + 1):
+            delay = self.delay(attempt, 0.0, elapsed)
+            if delay is None:
+                return elapsed
+            elapsed += delay
+        return inf
 
 
 DEFAULT_POLICY = RetryPolicy.schedule((5, 300, 1800, 7200, 18000, 36000, 36000))

@@ -132,25 +132,28 @@ class DelivererRole:
         self._targets = Targets()
         self._engine = Engine(http_settings(), on_failure=self._fail)
         self._log = Log(before_write=disable_gone)
-        limits = Limits(config.listener_in_flight)
-        handler = DeliveryHandler(names, self._targets, self._engine, self._log, limits)
+        self._limits = Limits(config.max_in_flight, config.listener_in_flight)
+        handler = DeliveryHandler(names, self._targets, self._engine, self._log, self._limits)
         self._pump = Pump(
             broker(),
             names.deliver,
             handler,
             prefetch=config.max_in_flight,
             parking=names.delay(PARKING_STEP),
+            on_census=self._limits.count,
         )
 
     def run(self) -> None:
         """Deliver until `stop`."""
         start_thread(self._targets.watch, "durian-targets", self._fail)
+        start_thread(self._limits.watch, "durian-limits", self._fail)
         self._engine.start()
         self._log.start()
         self._pump.run()
         self._engine.stop()
         self._log.stop(within=1.0)
         self._targets.stop()
+        self._limits.stop()
 
     def stop(self, within: float) -> None:
         """Finish the POSTs under way."""

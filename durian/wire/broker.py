@@ -115,6 +115,10 @@ class Consumer(Protocol):
         """Send what was written; to be called before waiting. Raises Unavailable."""
         ...
 
+    def consumers(self) -> int:
+        """Return how many consumers the queue has, this one among them. Raises Unavailable."""
+        ...
+
     def cancel(self) -> None:
         """Take no more messages; those that were taken can still be acked."""
         ...

@@ -145,6 +145,7 @@ def revived(topology: Topology, letter: Letter) -> Outgoing:
         attempt=1,
         run=str(uuid.uuid4()),
         first_attempt=0.0,
+        held_since=0.0,
         not_before=0.0,
         delay=0.0,
         reserved=False,

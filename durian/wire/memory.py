@@ -91,6 +91,11 @@ class MemoryBroker:
                 queue.messages.appendleft(stored)
             queue.wake()
 
+    def consumers(self, queue: str) -> int:
+        """Return how many consumers `queue` has."""
+        with self._lock:
+            return len(self._queues[queue].consumers)
+
     def take(self, queue: str) -> "_Stored | None":
         """Return the next message of `queue`, if there is one."""
         with self._lock:
@@ -231,6 +236,10 @@ class MemoryConsumer:
 
     def flush(self) -> None:
         """Do nothing: what was acked is gone."""
+
+    def consumers(self) -> int:
+        """Return how many consumers the queue has."""
+        return self._broker.consumers(self.queue)
 
     def cancel(self) -> None:
         """Take no more messages."""

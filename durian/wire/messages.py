@@ -37,7 +37,8 @@ class DeliveryMessage(msgspec.Struct, frozen=True, kw_only=True):
 
     `run` names a chain of attempts: empty for the first, new for each replay. `not_before`, the
     end of a `delay` (in seconds), and `first_attempt` are in seconds since the epoch, 0 for none.
-    `reserved` says that the delay was the waiting for the listener's next free moment.
+    `reserved` says that the delay was the waiting for the listener's next free moment;
+    `held_since` is when it first waited for a receiver that is away.
     """
 
     id: UUIDText
@@ -52,6 +53,7 @@ class DeliveryMessage(msgspec.Struct, frozen=True, kw_only=True):
     delay: float = 0.0
     reserved: bool = False
     first_attempt: float = 0.0
+    held_since: float = 0.0
     version: str = VERSION
 
 

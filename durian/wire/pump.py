@@ -30,6 +30,7 @@ PARKED = "durian-parked"
 MAX_PARKED = 20
 """How often a message of an unknown version is looked at before it is dead."""
 TICK_SECONDS = 1.0
+CENSUS_SECONDS = 5.0
 
 Done = Callable[[], None]
 
@@ -63,17 +64,27 @@ class Pump:
 
     A handler that raises MessageError, or anything unforeseen, sends its message to the dead
     letters; one that raises Unavailable is called again with the same message, later. `parking` is
-    the queue in which a message of an unknown version waits for a newer process.
+    the queue in which a message of an unknown version waits for a newer process. `on_census` is
+    told every CENSUS_SECONDS how many consumers the queue has.
     """
 
     def __init__(
-        self, broker: Broker, queue: str, handler: Handler, *, prefetch: int, parking: str
+        self,
+        broker: Broker,
+        queue: str,
+        handler: Handler,
+        *,
+        prefetch: int,
+        parking: str,
+        on_census: Callable[[int], None] | None = None,
     ) -> None:
         self._broker = broker
         self._queue = queue
         self._handler = handler
         self._prefetch = prefetch
         self._parking = parking
+        self._on_census = on_census
+        self._next_census = 0.0
         self._consumer: Consumer | None = None
         self._connection = 0
         self._backoff = Backoff()
@@ -140,8 +151,14 @@ class Pump:
                 logger.info("Consuming %s.", self._queue)
             if self._consumer:
                 self._consumer.read()
+                self._take_census(self._consumer)
         except Unavailable as error:
             self._lose_consumer(error)
+
+    def _take_census(self, consumer: Consumer) -> None:
+        if self._on_census and time.monotonic() >= self._next_census:
+            self._next_census = time.monotonic() + CENSUS_SECONDS
+            self._on_census(consumer.consumers())
 
     def _lose_consumer(self, error: Unavailable) -> None:
         level = logging.ERROR if isinstance(error, TopologyError) else logging.WARNING

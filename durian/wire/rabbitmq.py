@@ -256,6 +256,12 @@ class RabbitConsumer:
         with self._link.talking():
             self._link.flush()
 
+    def consumers(self) -> int:
+        """Return how many consumers the queue has, this one among them. Raises Unavailable."""
+        with self._link.talking():
+            found = self._link.channel.queue_declare(self._queue, passive=True)
+        return int(found.consumer_count)
+
     def cancel(self) -> None:
         """Take no more messages. Raises Unavailable."""
         with self._link.talking():

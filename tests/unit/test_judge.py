@@ -1,5 +1,6 @@
 import uuid
 from collections.abc import Mapping
+from dataclasses import replace
 from email.utils import formatdate
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 from requests import Response
 from requests.structures import CaseInsensitiveDict
 
-from deliverer.handler import Verdict, judge
+from deliverer.handler import LEAST_PATIENCE, Verdict, given_up, judge
 from deliverer.http import Result
 from deliverer.request import prepare
 from deliverer.targets import Target
@@ -46,8 +47,10 @@ def answer(status: int, headers: Mapping[str, str] | None = None, body: bytes = 
     return response
 
 
-def verdict(result: Result, attempt: int = 1, first_attempt: float = 0.0) -> Verdict:
-    delivery = DeliveryMessage(
+def message(
+    attempt: int = 1, first_attempt: float = 0.0, held_since: float = 0.0
+) -> DeliveryMessage:
+    return DeliveryMessage(
         id=str(uuid.uuid4()),
         event=str(uuid.uuid4()),
         hook="order.paid",
@@ -56,8 +59,12 @@ def verdict(result: Result, attempt: int = 1, first_attempt: float = 0.0) -> Ver
         created=NOW,
         attempt=attempt,
         first_attempt=first_attempt,
+        held_since=held_since,
     )
-    return judge(result, delivery, TARGET, NOW, NOW + 1)
+
+
+def verdict(result: Result, attempt: int = 1, first_attempt: float = 0.0) -> Verdict:
+    return judge(result, message(attempt, first_attempt), TARGET, NOW, NOW + 1)
 
 
 @given(st.integers(200, 299), st.integers(1, 10))
@@ -112,3 +119,19 @@ def test_retry_after_neither_shortens_it_nor_confuses(value: str) -> None:
 
 def test_retry_after_is_bounded_by_a_day() -> None:
     assert verdict(answer(503, {"Retry-After": "9" * 20})).retry_in == 86_400
+
+
+@pytest.mark.parametrize(
+    ("delays", "patience"),
+    [((5, 60), LEAST_PATIENCE), ((), LEAST_PATIENCE), ((5, 36_000), 36_005.0)],
+)
+def test_who_waits_for_a_receiver_that_is_away_gives_up_when_the_retries_would_have(
+    delays: tuple[float, ...], patience: float
+) -> None:
+    target = replace(TARGET, options=Options(policy=RetryPolicy.schedule(delays, jitter=0)))
+    waiting = message(held_since=NOW)
+    assert given_up(waiting, target, NOW + patience) is None
+    end = given_up(waiting, target, NOW + patience + 1)
+    assert end is not None
+    assert (end.outcome, end.reason) == (Attempt.Outcome.DEAD, "exhausted")
+    assert "away" in end.error

@@ -1,11 +1,22 @@
 from itertools import pairwise
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from deliverer.limits import FIRST_GUESS_SECONDS, LEAST_WAIT, Limits
+from deliverer.breaker import FAILURES, FIRST_WAIT, LONGEST_WAIT
+from deliverer.limits import (
+    CROWDED,
+    LEAST_WAIT,
+    LINE_SECONDS,
+    RETURNS_PER_SECOND,
+    START,
+    Limits,
+    Pause,
+)
 
 JOE, JANE = 1, 2
+PLENTY = 1_000_000
 
 
 class Clock:
@@ -19,81 +30,206 @@ class Clock:
         return self.now
 
 
-def limits(cap: int) -> tuple[Limits, Clock]:
-    clock = Clock()
-    return Limits(cap, clock), clock
+class Delivery:
+    """What becomes of one: `went` says that its POST is under way, `pause` that it was parked."""
+
+    def __init__(self, makes_its_post: bool = True) -> None:
+        self.went = False
+        self.pause: Pause | None = None
+        self._makes_its_post = makes_its_post
+
+    def go(self) -> bool:
+        assert self.waits, "It went twice, or went and was parked."
+        self.went = True
+        return self._makes_its_post
+
+    def park(self, pause: Pause) -> None:
+        assert self.waits, "It was parked twice, or went and was parked."
+        self.pause = pause
+
+    @property
+    def waits(self) -> bool:
+        return not self.went and self.pause is None
+
+    @property
+    def wait(self) -> float:
+        assert self.pause is not None
+        return self.pause.seconds
 
 
-def admit(limits: Limits, listener: int = JOE, rate: float = 0.0, reserved: bool = False) -> float:
-    return limits.admit(listener, rate, reserved)
+class Desk:
+    """Limits on a clock that stands still."""
+
+    def __init__(self, total: int = PLENTY, cap: int = 10) -> None:
+        self.clock = Clock()
+        self.limits = Limits(total, cap, self.clock)
+
+    def admit(self, listener: int = JOE, rate: float = 0.0, reserved: bool = False) -> Delivery:
+        delivery = Delivery()
+        self.limits.admit(listener, rate, reserved, delivery.go, delivery.park)
+        return delivery
+
+    def many(self, count: int, listener: int = JOE, rate: float = 0.0) -> list[Delivery]:
+        return [self.admit(listener, rate) for _ in range(count)]
+
+    def succeed(self, listener: int = JOE, times: int = 1, seconds: float = 0.1) -> None:
+        """Let so many POSTs begin and succeed, one after the other."""
+        for _ in range(times):
+            assert self.admit(listener).went
+            self.limits.release(listener, seconds, away=False)
+
+    def fail(self, listener: int = JOE, times: int = FAILURES) -> None:
+        """Let so many POSTs begin and find nobody, one after the other."""
+        for _ in range(times):
+            assert self.admit(listener).went
+            self.limits.release(listener, 4.0, away=True)
+
+    def parked(self, listener: int = JOE) -> Delivery:
+        """Admit until one is parked, and return it."""
+        while True:
+            delivery = self.admit(listener)
+            if delivery.pause:
+                return delivery
 
 
-def test_up_to_the_cap_go_at_once_and_the_next_one_waits() -> None:
-    share, _ = limits(cap=3)
-    assert [admit(share) for _ in range(3)] == [0, 0, 0]
-    assert admit(share) >= LEAST_WAIT
+def test_up_to_the_cap_go_at_once() -> None:
+    desk = Desk(cap=3)
+    assert [one.went for one in desk.many(4)] == [True, True, True, False]
+
+
+def test_who_is_new_begins_with_few_and_gets_more_by_successes() -> None:
+    desk = Desk(cap=50)
+    assert sum(one.went for one in desk.many(60, JANE)) == START
+    desk.succeed(times=20)
+    assert sum(one.went for one in desk.many(60)) == START + 20
+
+
+def test_who_was_not_there_gets_fewer() -> None:
+    desk = Desk(cap=50)
+    desk.succeed(times=30)
+    desk.fail(times=2)
+    assert sum(one.went for one in desk.many(60)) == (START + 30) // 4
 
 
 def test_one_that_is_full_keeps_nobody_else_waiting() -> None:
-    share, _ = limits(cap=1)
-    admit(share, JOE)
-    assert admit(share, JOE) > 0
-    assert admit(share, JANE) == 0
+    desk = Desk(cap=1)
+    desk.admit(JOE)
+    assert not desk.admit(JOE).went
+    assert desk.admit(JANE).went
 
 
-def test_who_ends_makes_room_for_one() -> None:
-    share, _ = limits(cap=1)
-    admit(share)
-    share.release(JOE, 0.1)
-    assert admit(share) == 0
-    assert admit(share) > 0
+def test_what_is_over_waits_for_a_moment_in_its_order_and_goes_when_one_ends() -> None:
+    desk = Desk(cap=1)
+    first, second, third = desk.many(3)
+    assert (first.went, second.waits, third.waits) == (True, True, True)
+    desk.limits.release(JOE, 0.1, away=False)
+    assert (second.went, third.waits) == (True, True)
+    desk.limits.release(JOE, 0.1, away=False)
+    assert third.went
 
 
-def test_what_is_over_gets_one_moment_after_the_other() -> None:
-    share, _ = limits(cap=2)
-    admit(share), admit(share)
-    moments = [admit(share) for _ in range(50)]
+def test_the_line_of_a_fast_receiver_may_be_long_and_that_of_a_slow_one_may_not() -> None:
+    lengths = []
+    for seconds in (0.01, 10.0):
+        desk = Desk(cap=10)
+        desk.succeed(times=500, seconds=seconds)
+        lengths.append(sum(one.waits for one in desk.many(1000)))
+    assert lengths[0] > 400
+    assert lengths[1] <= 2
+
+
+def test_whoever_waits_too_long_in_the_process_is_parked() -> None:
+    desk = Desk(cap=1)
+    _, second = desk.many(2)
+    desk.limits.sweep()
+    assert second.waits
+    desk.clock.now += LINE_SECONDS
+    desk.limits.sweep()
+    assert second.wait >= LEAST_WAIT
+    desk.limits.release(JOE, 0.1, away=False)
+    assert desk.admit().went
+
+
+def test_a_post_that_could_not_be_made_lets_the_next_one_go() -> None:
+    desk = Desk(cap=1)
+    desk.admit()
+    broken, fine = Delivery(makes_its_post=False), Delivery()
+    for one in (broken, fine):
+        desk.limits.admit(JOE, 0.0, False, one.go, one.park)
+    desk.limits.release(JOE, 0.1, away=False)
+    assert (broken.went, fine.went) == (True, True)
+
+
+def test_however_many_hang_something_is_left() -> None:
+    desk = Desk(total=1000, cap=100)
+    for listener in range(100):
+        desk.succeed(listener, times=100)
+    hanging = sum(one.went for who in range(99) for one in desk.many(100, who))
+    assert hanging <= 1000 * CROWDED + 99
+    first, second = desk.many(2, 99)
+    assert (first.went, second.waits) == (True, True)
+    desk.limits.release(99, 0.01, away=False)
+    assert second.went
+
+
+def test_what_is_parked_gets_one_moment_after_the_other() -> None:
+    desk = Desk(cap=2)
+    desk.parked()
+    moments = [desk.parked().wait for _ in range(50)]
     assert moments == sorted(moments)
     spaced = [moment for moment in moments if moment > LEAST_WAIT]
     steps = [after - before for before, after in pairwise(spaced)]
-    assert all(abs(step - FIRST_GUESS_SECONDS / 2) < 1e-6 for step in steps)
+    assert max(steps) - min(steps) < 1e-6
 
 
 def test_a_slower_receiver_gives_longer_waits() -> None:
     waits = []
     for seconds in (0.1, 10.0):
-        share, _ = limits(cap=1)
-        admit(share)
-        share.release(JOE, seconds)
-        admit(share)
-        waits.append([admit(share) for _ in range(10)][-1])
-    assert waits[1] > 10 * waits[0]
+        desk = Desk(cap=1)
+        desk.succeed(seconds=seconds)
+        desk.parked()
+        waits.append([desk.admit() for _ in range(10)][-1].wait)
+    assert waits[1] > 5 * waits[0]
 
 
-def test_a_newcomer_does_not_overtake_those_in_line() -> None:
-    share, _ = limits(cap=1)
-    admit(share)
-    waits = [admit(share) for _ in range(10)]
-    share.release(JOE, 0.1)
-    assert admit(share) > max(waits[:-1])
+def test_while_some_are_parked_a_newcomer_gets_in_line_behind_them() -> None:
+    desk = Desk(cap=1)
+    wait = desk.parked().wait
+    for _ in range(START + 1):
+        desk.limits.release(JOE, 0.1, away=False)
+        desk.admit(reserved=True)
+    assert desk.admit().wait > wait
 
 
-def test_who_has_waited_goes_when_there_is_room_and_waits_again_when_there_is_none() -> None:
-    share, clock = limits(cap=1)
-    admit(share)
-    clock.now += admit(share)
-    assert admit(share, reserved=True) > 0
-    share.release(JOE, 0.1)
-    assert admit(share, reserved=True) == 0
+def test_room_that_is_free_is_taken_though_some_are_parked() -> None:
+    desk = Desk(cap=1)
+    desk.parked()
+    for _ in range(START + 1):
+        desk.limits.release(JOE, 0.1, away=False)
+    assert desk.admit().went
 
 
-def test_once_the_line_is_gone_all_is_as_before() -> None:
-    share, clock = limits(cap=1)
-    admit(share)
-    wait = [admit(share) for _ in range(10)][-1]
-    share.release(JOE, 0.1)
-    clock.now += wait + 1
-    assert admit(share) == 0
+def test_who_has_waited_for_its_moment_waits_a_moment_more_in_the_process() -> None:
+    desk = Desk(cap=1)
+    desk.clock.now += desk.parked().wait + LINE_SECONDS
+    desk.limits.sweep()
+    desk.limits.release(JOE, 0.1, away=False)
+    returning = [desk.admit(reserved=True) for _ in range(3)]
+    assert [one.went for one in returning] == [True, False, False]
+    assert all(one.pause is None for one in returning)
+
+
+def test_a_line_made_when_the_receiver_was_slow_is_short_when_it_is_fast() -> None:
+    desk = Desk(cap=1)
+    desk.succeed(times=20, seconds=10.0)
+    long = desk.parked().wait + [desk.admit() for _ in range(100)][-1].wait
+    assert long > 900
+    desk.limits.release(JOE, 0.001, away=False)
+    desk.succeed(times=60, seconds=0.001)
+    desk.clock.now += 1.0
+    held = desk.many(3)
+    assert [one.went for one in held] == [True, False, False]
+    assert all(one.pause is None for one in held)
 
 
 @given(
@@ -101,18 +237,167 @@ def test_once_the_line_is_gone_all_is_as_before() -> None:
     gaps=st.lists(st.floats(0, 1), min_size=1, max_size=100),
 )
 def test_a_rate_is_kept_and_everything_waits_once_at_most(rate: float, gaps: list[float]) -> None:
-    share, clock = limits(cap=1000)
+    desk = Desk(cap=1000)
+    desk.succeed(times=1000, seconds=0.0)
     posted: list[float] = []
     parked: list[float] = []
     for gap in gaps:
-        clock.now += gap
-        wait = admit(share, rate=rate)
-        (parked if wait else posted).append(clock.now + wait)
+        desk.clock.now += gap
+        delivery = desk.admit(rate=rate)
+        if delivery.pause:
+            parked.append(desk.clock.now + delivery.wait)
+        else:
+            posted.append(desk.clock.now)
     for moment in sorted(parked):
-        clock.now = max(clock.now, moment)
-        assert admit(share, rate=rate, reserved=True) == 0
+        desk.clock.now = max(desk.clock.now, moment)
+        assert desk.admit(rate=rate, reserved=True).went
     moments = sorted(posted + parked)
     # A wait that is shorter than the shortest delay of the broker is rounded up to it.
     for first in moments:
         within = [moment for moment in moments if first <= moment < first + 1]
         assert len(within) <= rate * (1 + LEAST_WAIT) + 2
+
+
+def test_a_rate_is_divided_among_the_deliverers() -> None:
+    waits = []
+    for deliverers in (1, 4):
+        desk = Desk(cap=1000)
+        desk.limits.count(deliverers)
+        waits.append(desk.many(5, rate=2.0)[-1].wait)
+    assert waits == [2.0, 8.0]
+
+
+def test_a_rate_that_was_raised_shortens_the_line() -> None:
+    desk = Desk(cap=1000)
+    assert desk.many(100, rate=0.1)[-1].wait > 900
+    assert desk.admit(rate=100.0).wait < 2
+
+
+def test_who_is_away_is_not_called_and_nobody_else_is_kept() -> None:
+    desk = Desk()
+    desk.fail(JOE)
+    held = desk.many(20, JOE)
+    assert all(one.pause and one.pause.away for one in held)
+    assert min(one.wait for one in held) >= FIRST_WAIT
+    assert desk.admit(JANE).went
+
+
+def test_one_at_a_time_finds_out_whether_the_receiver_is_back() -> None:
+    desk = Desk()
+    desk.fail()
+    desk.clock.now += FIRST_WAIT
+    probe, *others = desk.many(10)
+    assert probe.went
+    assert all(one.pause and one.pause.away for one in others)
+    desk.limits.release(JOE, 4.0, away=True)
+    assert desk.admit().pause
+    desk.clock.now += 2 * FIRST_WAIT
+    assert desk.admit().went
+    desk.limits.release(JOE, 0.1, away=False)
+    assert desk.admit().went
+
+
+def test_who_waits_in_the_process_when_the_receiver_goes_away_is_parked() -> None:
+    desk = Desk(cap=FAILURES)
+    deliveries = desk.many(FAILURES + 1)
+    for _ in range(FAILURES - 1):
+        desk.limits.release(JOE, 4.0, away=True)
+    desk.limits.release(JOE, 4.0, away=True)
+    desk.limits.sweep()
+    assert all(one.went or (one.pause and one.pause.away) for one in deliveries)
+    assert desk.admit().pause
+
+
+def test_those_held_for_all_who_are_away_come_back_at_a_bounded_rate() -> None:
+    desk = Desk()
+    for listener in range(20):
+        desk.fail(listener)
+    waits = sorted(one.wait for who in range(20) for one in desk.many(200, who))
+    for first in range(len(waits)):
+        within = sum(waits[first] <= wait < waits[first] + 1 for wait in waits[first : first + 500])
+        assert within <= RETURNS_PER_SECOND + 1
+
+
+class Crowd(RuleBasedStateMachine):
+    """Deliveries to a few listeners that come, go, end in one way or the other, and wait."""
+
+    TOTAL, CAP, LISTENERS = 200, 20, 4
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.desk = Desk(self.TOTAL, self.CAP)
+        self.under_way: dict[int, list[Delivery]] = {who: [] for who in range(self.LISTENERS)}
+        self.waiting: dict[int, list[tuple[float, Delivery]]] = {
+            who: [] for who in range(self.LISTENERS)
+        }
+
+    who = st.integers(0, LISTENERS - 1)
+
+    @rule(who=who, count=st.integers(1, 30), rate=st.sampled_from([0.0, 5.0]), again=st.booleans())
+    def some_arrive(self, who: int, count: int, rate: float, again: bool) -> None:
+        for _ in range(count):
+            delivery = self.desk.admit(who, rate, again)
+            self.waiting[who].append((self.desk.clock.now, delivery))
+        self._sort()
+
+    @precondition(lambda self: any(self.under_way.values()))
+    @rule(data=st.data(), away=st.booleans(), seconds=st.floats(0, 30))
+    def one_ends(self, data: st.DataObject, away: bool, seconds: float) -> None:
+        who = data.draw(st.sampled_from([who for who in self.under_way if self.under_way[who]]))
+        self.under_way[who].pop()
+        self.desk.limits.release(who, seconds, away)
+        self._sort()
+
+    @rule(who=who)
+    def all_of_one_find_nobody(self, who: int) -> None:
+        while self.under_way[who]:
+            self.under_way[who].pop()
+            self.desk.limits.release(who, 4.0, away=True)
+        self._sort()
+
+    @rule(seconds=st.floats(0, 10))
+    def time_passes(self, seconds: float) -> None:
+        self.desk.clock.now += seconds
+        self.desk.limits.sweep()
+        self._sort()
+        for waiting in self.waiting.values():
+            assert all(self.desk.clock.now - since <= LINE_SECONDS for since, _ in waiting)
+
+    def _sort(self) -> None:
+        for who, waiting in self.waiting.items():
+            self.under_way[who] += [one for _, one in waiting if one.went]
+            self.waiting[who] = [pair for pair in waiting if pair[1].waits]
+            for _, one in waiting:
+                assert not one.pause or one.pause.seconds >= LEAST_WAIT
+                assert not one.pause or not one.pause.away or one.pause.seconds >= FIRST_WAIT
+
+    @invariant()
+    def nobody_has_more_than_the_cap(self) -> None:
+        assert all(len(under_way) <= self.CAP for under_way in self.under_way.values())
+
+    @invariant()
+    def something_is_left(self) -> None:
+        assert sum(map(len, self.under_way.values())) < self.TOTAL
+
+    @invariant()
+    def who_waits_has_one_under_way_to_wait_for(self) -> None:
+        for who, waiting in self.waiting.items():
+            assert not waiting or self.under_way[who] or self._is_away(who)
+
+    def _is_away(self, who: int) -> bool:
+        # The next sweep parks them.
+        return bool(self.desk.admit(who, reserved=True).pause)
+
+    def teardown(self) -> None:
+        """Whatever was, once all have ended and the receivers are back, everybody goes at once."""
+        for who, under_way in self.under_way.items():
+            while under_way:
+                under_way.pop()
+                self.desk.limits.release(who, 0.01, away=False)
+                self._sort()
+            self.desk.clock.now += LONGEST_WAIT + LINE_SECONDS
+            self.desk.limits.sweep()
+            assert self.desk.admit(who).went
+
+
+TestCrowd = settings(max_examples=50, stateful_step_count=40, deadline=None)(Crowd).TestCase

@@ -1,5 +1,6 @@
 """When the next attempt is made, and when there is none."""
 
+import math
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from email.utils import format_datetime
@@ -109,6 +110,20 @@ def test_retry_after_lengthens_within_a_day_and_never_shortens(
 ) -> None:
     policy = RetryPolicy.schedule((300,), jitter=0)
     assert policy.delay(1, 0, 0, retry_after) == expected
+
+
+@pytest.mark.parametrize(
+    ("policy", "seconds"),
+    [
+        (RetryPolicy.schedule([5, 60], jitter=0), 65),
+        (RetryPolicy.schedule([]), 0),
+        (RetryPolicy.schedule([5], jitter=0).limited(3), 15),
+        (RetryPolicy(wait_fixed(10), stop_after_delay(35)), 40),
+        (RetryPolicy(wait_fixed(10), stop_never), math.inf),
+    ],
+)
+def test_the_span_is_how_long_all_attempts_take(policy: RetryPolicy, seconds: float) -> None:
+    assert policy.span() == seconds
 
 
 def test_retry_after_shortens_no_delay_of_more_than_a_day() -> None:
