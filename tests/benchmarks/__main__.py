@@ -21,9 +21,12 @@ from tests.benchmarks.stage import Stage
 FIGURES = {
     "limits": "tests.benchmarks.limits",
     "peer": "tests.benchmarks.peer.runner",
+    "send": "tests.benchmarks.send",
     "relay": "tests.benchmarks.relay",
     "deliverer": "tests.benchmarks.deliverer",
     "pipeline": "tests.benchmarks.pipeline",
+    "whole": "tests.benchmarks.whole",
+    "idle": "tests.benchmarks.idle",
 }
 
 

@@ -1,7 +1,10 @@
 """What has arrived at the receiver, as its log tells."""
 
 import time
+from collections.abc import Collection
 from pathlib import Path
+
+from tests.servers.free import wait_until
 
 
 class Arrivals:
@@ -35,6 +38,17 @@ class Arrivals:
             log.seek(self._start)
             lines = log.read().decode().splitlines()
         return [(float(moment), name) for moment, name in (line.split(" ") for line in lines)]
+
+    def of(self, names: Collection[str], seconds: float) -> dict[str, float]:
+        """Return when each of `names` arrived first; raise TimedOut if one has not in time."""
+        came: dict[str, float] = {}
+
+        def complete() -> bool:
+            came.update((name, moment) for moment, name in reversed(self.all()))
+            return came.keys() >= set(names)
+
+        wait_until(complete, seconds, f"{len(names)} events arrive", every=0.1)
+        return came
 
     def first(self) -> float:
         """Return when the first request arrived."""

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 
 from tests.benchmarks.rows import Goal
 
+PROCESSES = ("site", "publisher", "matcher", "deliverer")
+
 GOALS = (
     Goal("pipeline.rate", 2_500),
     Goal("pipeline.rate", 15, of="peer.drain"),
@@ -15,6 +17,10 @@ GOALS = (
     Goal("deliverer.rate_2s", 1_000),
     Goal("relay.rate", 8_000),
     Goal("relay.rate", 0.4, of="limits.publish"),
+    Goal("latency.idle.p50", 15, at_most=True),
+    Goal("latency.idle.p99", 50, at_most=True),
+    *(Goal(f"idle.cpu.{name}", 1, at_most=True) for name in PROCESSES),
+    *(Goal(f"idle.memory.{name}", 100, at_most=True) for name in PROCESSES),
 )
 
 REFERENCES: Mapping[str, str] = {

@@ -1,11 +1,11 @@
 """Saves orders in a process of a Django site, durian's or the peer's, and prints how it went.
 
-    python -m tests.benchmarks.raising COUNT [--way save|bare] [--log FILE --window N] [--rate R]
+    python -m tests.benchmarks.raising COUNT [--seconds S] [--way save|bare] [--log FILE --window N]
 
 A site's request is played by a transaction with one `save()` in it. `bare` inserts the same row
 without a signal, to be subtracted. With a window no more than so many events are under way: it
-waits for lines in the receiver's log. With a rate the orders come at fixed times. Prints one line
-of JSON. It imports nothing of durian, since the peer's environment has none.
+waits for lines in the receiver's log. Prints one line of JSON. It imports nothing of durian, since
+the peer's environment has none.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from django.apps import apps
 from django.db import transaction
 
 WARM_UP = 20
-LOOK_EVERY = 50
+LOOK_EVERY = 20
 
 
 def order(number: int) -> Any:
@@ -44,16 +44,17 @@ WAYS: dict[str, Callable[[int], None]] = {"save": save, "bare": bare}
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
-    """Save the orders; return the seconds of all, and the mean of one in microseconds."""
+    """Save the orders; return how many, the seconds of all, and the mean of one in µs."""
     way, lines = WAYS[options.way], Lines(options.log) if options.log else None
-    began, busy = time.monotonic(), 0.0
-    for number in range(options.count):
-        if lines and number % LOOK_EVERY == 0:
-            lines.wait_for(number - options.window)
+    began, busy, done = time.monotonic(), 0.0, 0
+    while done < options.count and time.monotonic() - began < options.seconds:
+        if lines and done % LOOK_EVERY == 0:
+            lines.wait_for(done - options.window, began + options.seconds)
         start = time.monotonic()
-        way(number)
+        way(done)
         busy += time.monotonic() - start
-    return {"seconds": time.monotonic() - began, "us": busy / options.count * 1e6}
+        done += 1
+    return {"count": done, "seconds": time.monotonic() - began, "us": busy / done * 1e6}
 
 
 class Lines:
@@ -64,9 +65,9 @@ class Lines:
         self._file.seek(0, 2)
         self._count = 0
 
-    def wait_for(self, count: int) -> None:
-        """Return once the file has got so many lines."""
-        while self._count < count:
+    def wait_for(self, count: int, deadline: float) -> None:
+        """Return once the file has got so many lines, or at the deadline."""
+        while self._count < count and time.monotonic() < deadline:
             self._count += self._file.read().count(b"\n")
             if self._count < count:
                 time.sleep(0.01)
@@ -74,8 +75,9 @@ class Lines:
 
 def main() -> None:
     """Save what the command line asks for."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("count", type=int)
+    parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--way", choices=WAYS, default="save")
     parser.add_argument("--log", type=Path)
     parser.add_argument("--window", type=int, default=0)

@@ -99,6 +99,10 @@ class ServerProcess:
             except subprocess.TimeoutExpired:
                 self.kill()
 
+    def wait(self, timeout: float) -> None:
+        """Return when the process has ended by itself. Raises TimedOut after so many seconds."""
+        wait_until(lambda: not self.running, timeout, f"{self.command[0]} ends")
+
     def log_tail(self, lines: int = 40) -> str:
         """Return the last lines that the process wrote."""
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])

@@ -1,0 +1,46 @@
+"""What the site's own processes do in a figure: raise events, and say how it went."""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from tests.benchmarks.stage import Stage
+from tests.servers.free import free_port
+from tests.servers.process import ServerProcess
+
+SAYS_SECONDS = 90
+STAYING = "staying"
+
+
+class Raiser:
+    """A process of the site that runs one of the benchmarks' modules to its end."""
+
+    def __init__(self, stage: Stage, module: str, *arguments: object, **durian: Any) -> None:
+        command = [sys.executable, "-m", f"tests.benchmarks.{module}", *map(str, arguments)]
+        self._output = stage.folder / f"{module}-{free_port()}.log"
+        self.process = ServerProcess(command, stage.shop.env(**durian), self._output)
+
+    def run(self) -> str:
+        """Run it to its end and return what it printed."""
+        with self.under_way():
+            pass
+        return self.output()
+
+    @contextmanager
+    def under_way(self) -> Iterator[ServerProcess]:
+        """Run it beside the block, and wait for its end after that."""
+        self.process.start(ready=lambda: True)
+        yield self.process
+        self.process.wait(SAYS_SECONDS)
+        assert self.process.returncode == 0, self.process.log_tail()
+
+    def output(self) -> str:
+        """Return what it has printed so far."""
+        return self._output.read_text()
+
+
+def raise_orders(stage: Stage, count: int, *options: object, **durian: Any) -> Any:
+    """Save so many orders in a process of the site and return what it says of that."""
+    return json.loads(Raiser(stage, "raising", count, *options, **durian).run())

@@ -1,0 +1,63 @@
+"""Everything at once: a site saves orders, and durian takes them to the receiver meanwhile."""
+
+from collections.abc import Iterator
+from statistics import quantiles
+
+from tests.benchmarks import load
+from tests.benchmarks.rows import Row
+from tests.benchmarks.site import Raiser
+from tests.benchmarks.stage import Running, Stage
+
+WINDOW = 500
+"""How many events may be under way: the site goes as fast as they arrive."""
+SUSTAINED_SECONDS = 15
+PACED_SECONDS = 10
+SHARES = (10, 50, 80)
+IDLE_RATE = 10
+IDLE_SECONDS = 20
+PERCENTILES = (50, 95, 99)
+
+
+def measure(stage: Stage) -> Iterator[Row]:
+    """Yield the sustained rate, and the latency from `save()` to the receiver at parts of it."""
+    stage.clear()
+    load.listeners(1, lambda number: stage.nginx.url("/hook"))
+    with stage.running("matcher", "deliverer") as running:
+        yield from _latency(stage, "idle", "on an idle system", IDLE_RATE, IDLE_SECONDS)
+        sustained = list(_sustained(stage, running))
+        yield from sustained
+        for share in SHARES:
+            what = f"at {share} % of that rate"
+            rate = sustained[0].value * share / 100
+            yield from _latency(stage, f"at{share}", what, rate, PACED_SECONDS)
+    stage.clear()
+
+
+def _sustained(stage: Stage, running: Running) -> Iterator[Row]:
+    arrivals = stage.arrivals()
+    options = ["--log", stage.nginx.arrivals, "--window", WINDOW, "--seconds", SUSTAINED_SECONDS]
+    with Raiser(stage, "raising", 1_000_000, *options).under_way() as site:
+        arrivals.wait_for(1, seconds=10)
+        meter = stage.meter(site=site, **running)
+        arrivals.wait_for(1_000_000, seconds=SUSTAINED_SECONDS - 2)
+        arrived, cpu = arrivals.count(), meter.seconds()
+    yield Row("whole.rate", "whole: save() to the receiver, sustained", arrivals.rate(), "events/s")
+    for name, seconds in [*cpu.items(), ("all", sum(cpu.values()))]:
+        yield Row(f"whole.cpu.{name}", f"  CPU of {name}", seconds / arrived * 1e6, "µs/event")
+
+
+def _latency(stage: Stage, key: str, what: str, rate: float, seconds: int) -> Iterator[Row]:
+    arrivals = stage.arrivals()
+    raised = dict(_raised(Raiser(stage, "paced", rate, seconds).run()))
+    came = arrivals.of(raised.keys(), seconds=10)
+    took = [(came[name] - moment) * 1000 for name, moment in raised.items()]
+    points = quantiles(took, n=100, method="inclusive")
+    for percent in PERCENTILES:
+        row = f"latency, save() to receiver, {what}: p{percent}"
+        yield Row(f"latency.{key}.p{percent}", row, points[percent - 1], "ms")
+
+
+def _raised(output: str) -> Iterator[tuple[str, float]]:
+    for line in output.splitlines():
+        moment, name = line.split()
+        yield name, float(moment)
