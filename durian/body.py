@@ -8,7 +8,7 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.utils import timezone
 
 from durian.conf import config
-from durian.errors import PayloadError
+from durian.errors import MessageError, PayloadError
 
 PLAIN = "plain"
 """The payload is the body."""
@@ -41,6 +41,19 @@ def encode_body(hook: str, envelope: str, payload: Mapping[str, Any]) -> str:
 
 
 def decode_payload(body: str, envelope: str) -> Any:
-    """Return what `encode_body` was given, as JSON has it: what filters look at."""
-    payload = json.loads(body)
-    return payload["data"] if envelope == STANDARD else payload
+    """Return what `encode_body` was given, as JSON has it: what filters look at.
+
+    Raises MessageError for what `encode_body` never gives.
+    """
+    if envelope not in ENVELOPES:
+        raise MessageError(f"has a body in the envelope {envelope[:40]!r}, which is unknown")
+    try:
+        document = json.loads(body)
+        payload = document["data"] if envelope == STANDARD else document
+    except (ValueError, RecursionError, LookupError, TypeError) as error:
+        raise MessageError(
+            f"has a body that is no payload: {type(error).__name__}: {error}"
+        ) from error
+    if not isinstance(payload, dict):
+        raise MessageError(f"has a body whose payload is no object: {type(payload).__name__}")
+    return payload

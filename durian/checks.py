@@ -33,6 +33,10 @@ def check_settings(**_: Any) -> list[CheckMessage]:
             connect.broker(config.broker_url, config.name_prefix)
         conf.guard()
         conf.vault()
+        if config.ca_bundle and not Path(config.ca_bundle).is_file():
+            raise ConfigurationError(
+                f"DURIAN['CA_BUNDLE'] is {config.ca_bundle!r}, and there is no such file."
+            )
     except ConfigurationError as error:
         return [checks.Error(str(error), hint="See docs/settings.md.", id="durian.E001")]
     return []

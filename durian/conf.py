@@ -1,9 +1,11 @@
 """settings.DURIAN with its defaults, read when first asked for."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import cache
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.signals import setting_changed
@@ -14,8 +16,22 @@ from durian.guard import Guard
 from durian.vault import Vault
 
 RELAY_MODES = ("thread", "process", "off")
-MOST = {"MAX_IN_FLIGHT": 65_535}
-"""AMQP counts a consumer's prefetch in 16 bits."""
+YEAR_HOURS = 366 * 24
+MOST = {
+    # AMQP counts a consumer's prefetch in 16 bits.
+    "MAX_IN_FLIGHT": 65_535,
+    # The largest message that a RabbitMQ can be set to take.
+    "MAX_PAYLOAD": 512 * 1024 * 1024,
+    # Beyond them, times would leave the calendar.
+    "EVENT_DAYS": 36_600,
+    "ATTEMPT_DAYS": 36_600,
+    "SECRET_OVERLAP_HOURS": YEAR_HOURS,
+    "SHUTDOWN_SECONDS": 24 * 3600,
+}
+PORTS = range(1, 65_536)
+PROXY_SCHEMES = ("http", "https", "socks4", "socks4a", "socks5", "socks5h")
+# AMQP's names end at 255 bytes.
+_PREFIX = re.compile(r"[!-~]{0,100}")
 
 
 @dataclass(frozen=True)
@@ -44,6 +60,7 @@ class Config:
     proxy: str = field(default="", repr=False)
     ca_bundle: str = ""
     listeners_per_user: int = 100
+    listeners_per_hour: int = 30
 
 
 def read(values: Mapping[str, Any]) -> Config:
@@ -56,15 +73,38 @@ def read(values: Mapping[str, Any]) -> Config:
     known = {one.name.upper() for one in fields(Config)}
     for key in values:
         if key not in known:
+            name = repr(key) if isinstance(key, str) else f"a {type(key).__name__}"
             raise ConfigurationError(
-                f"DURIAN[{key!r}] is no setting of durian; there are: {', '.join(sorted(known))}."
+                f"DURIAN[{name}] is no setting of durian; there are: {', '.join(sorted(known))}."
             )
     config = Config(**{key.lower(): _checked(key, value) for key, value in values.items()})
     if config.relay not in RELAY_MODES:
         raise ConfigurationError(
             f"DURIAN['RELAY'] is {config.relay!r}; it must be one of {', '.join(RELAY_MODES)}."
         )
+    if not _PREFIX.fullmatch(config.name_prefix):
+        raise ConfigurationError(
+            "DURIAN['NAME_PREFIX'] must be of at most 100 characters of ASCII, without blanks."
+        )
+    if any(port not in PORTS for port in config.allow_ports):
+        raise ConfigurationError("DURIAN['ALLOW_PORTS'] must be numbers from 1 to 65535.")
+    if config.proxy and not _is_proxy(config.proxy):
+        # It may hold a password.
+        raise ConfigurationError(
+            "DURIAN['PROXY'] is not the URL of a proxy, such as http://proxy.internal:3128; its "
+            f"scheme must be one of {', '.join(PROXY_SCHEMES)}, its letters printable ASCII."
+        )
     return config
+
+
+def _is_proxy(url: str) -> bool:
+    if not (url.isascii() and url.isprintable()) or " " in url:
+        return False
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in PROXY_SCHEMES and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def _checked(key: str, value: Any) -> Any:

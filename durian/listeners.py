@@ -1,11 +1,14 @@
 """Listeners kept in memory, and kept fresh by the version of their set."""
 
+import json
 import logging
 import time
 from collections.abc import Iterable
 from typing import Any
 
 from django.db import router
+from django.db.models import TextField
+from django.db.models.functions import Cast
 
 from durian import match
 from durian.database import available
@@ -21,7 +24,7 @@ LOOK_SECONDS = 1.0
 """How often to look at the version though no event asks for it: only so is a restored database
 noticed, whose versions are smaller."""
 
-Row = tuple[int, str, Any, str]
+Row = tuple[int, str, str, str]
 
 
 class Listeners:
@@ -62,7 +65,10 @@ class Listeners:
         if now < self._version:
             # A database restored from a backup: what is known counts for nothing.
             self._version, self._hook_of, self._exact, self._patterns = -1, {}, {}, {}
-        rows = Listener.objects.using(home).values_list("id", "hook", "match", "state")
+        # As text: what Python cannot read of one row's JSON must not keep it from the others.
+        rows = Listener.objects.using(home).values_list(
+            "id", "hook", Cast("match", TextField()), "state"
+        )
         if self._version < 0:
             self._put(rows.filter(state=Listener.State.ACTIVE).iterator(chunk_size=10_000))
         else:
@@ -74,15 +80,16 @@ class Listeners:
         self._version = now
 
     def _put(self, rows: Iterable[Row]) -> None:
-        for listener, hook, conditions, state in rows:
+        for listener, hook, text, state in rows:
             self._remove(listener)
             if state == Listener.State.ACTIVE:
-                self._add(listener, hook, conditions)
+                self._add(listener, hook, text)
 
-    def _add(self, listener: int, hook: str, conditions: Any) -> None:
+    def _add(self, listener: int, hook: str, text: str) -> None:
         try:
+            conditions = json.loads(text)
             wanted = match.parse(conditions)
-        except InvalidFilter as error:
+        except (InvalidFilter, ValueError, RecursionError) as error:
             logger.error("Listener %d receives nothing, its filter is invalid: %s", listener, error)
             return
         shelves = self._patterns if is_pattern(hook) else self._exact

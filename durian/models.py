@@ -21,6 +21,8 @@ from durian.conf import config, guard, vault
 from durian.errors import DurianError
 from durian.signing import generate_secret
 
+MAX_SECRETS = 10
+"""Secrets that sign at once: each is one more signature in every POST."""
 NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 """A NUL in JSON's spelling; a backslash before it makes it five other characters."""
 
@@ -195,7 +197,8 @@ class Listener(models.Model):
         """Make a new secret, save, and return it.
 
         The old ones are used beside it for `overlap` (default: SECRET_OVERLAP_HOURS; none for one
-        that leaked), so that a receiver has the time to take the new one over.
+        that leaked), so that a receiver has the time to take the new one over. Raises
+        ValidationError when MAX_SECRETS are in use and `overlap` would keep them.
         """
         if overlap is None:
             overlap = timedelta(hours=config().secret_overlap_hours)
@@ -204,7 +207,10 @@ class Listener(models.Model):
             # Two rotations at once: the clock's lock lets the second one keep the first one's.
             ListenerClock.tick(using)
             self.refresh_from_db(using=using, fields=["secrets"])
-            self._keep([{"secret": secret, "until": None}, *self._ending(overlap)])
+            old = self._ending(overlap) if overlap else []
+            if len(old) >= MAX_SECRETS:
+                raise ValidationError(_too_many(old))
+            self._keep([{"secret": secret, "until": None}, *old])
             self.save(using=using, update_fields=["secrets"])
         return secret
 
@@ -226,11 +232,29 @@ class Listener(models.Model):
         self.secrets = vault().encrypt(json.dumps(secrets))
 
 
+def _too_many(secrets: list[dict[str, Any]]) -> str:
+    end = min(one["until"] for one in secrets)
+    return (
+        f"{len(secrets)} secrets of this listener are in use, as many as there may be. One "
+        f"ends at {end[:16].replace('T', ' ')} UTC: rotate after that, or without an overlap."
+    )
+
+
 class DeletedListener(models.Model):
-    """A listener that is no more: tells processes that keep listeners in memory to drop it."""
+    """A listener that is no more: tells processes that keep listeners in memory to drop it.
+
+    Whose it was and when it was made count for how many its user may make in an hour.
+    """
 
     listener_id = models.BigIntegerField(primary_key=True)
     version = models.BigIntegerField(db_index=True)
+    owner = models.CharField(max_length=64, null=True)
+    created_at = models.DateTimeField(null=True)
+
+    class Meta:
+        indexes: ClassVar = [
+            models.Index(fields=["owner", "created_at"], name="durian_deleted_owner")
+        ]
 
     def __str__(self) -> str:
         return f"listener {self.listener_id}, deleted"
@@ -318,5 +342,10 @@ def _remember_deletion(instance: Listener, using: str, **_: object) -> None:
     # Before the row's own lock: whoever saves a listener locks the clock first, too.
     with transaction.atomic(using=using):
         DeletedListener.objects.using(using).update_or_create(
-            listener_id=instance.pk, defaults={"version": ListenerClock.tick(using)}
+            listener_id=instance.pk,
+            defaults={
+                "version": ListenerClock.tick(using),
+                "owner": instance.user_id and str(instance.user_id),
+                "created_at": instance.created_at,
+            },
         )

@@ -15,13 +15,25 @@ MAX_HEADERS = 20
 MAX_RATE = 10_000.0
 RESERVED_PREFIXES = ("webhook-", "durian-", "content-", "proxy-")
 RESERVED_HEADERS = frozenset(
-    {"host", "connection", "transfer-encoding", "te", "expect", "upgrade", "accept-encoding"}
+    {
+        "accept-encoding",
+        "connection",
+        "expect",
+        "host",
+        "keep-alive",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "user-agent",
+    }
 )
 """Headers that a listener cannot set, also those with the prefixes: they are durian's or HTTP's."""
 
 KEYS = ("timeout", "retry", "max_retries", "rate", "headers")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
 _HEADER_VALUE = re.compile(r"[\x20-\x7e]{0,1000}")
+_MARK = re.compile(r"[^a-z0-9]")
 
 
 @dataclass(frozen=True)
@@ -70,13 +82,19 @@ def _headers(value: Any) -> Mapping[str, str]:
     for name, text in headers.items():
         if not _HEADER_NAME.fullmatch(name) or not isinstance(text, str):
             raise ConfigurationError(f"headers: {name!r} is no name of a header with a text.")
-        if name.lower() in RESERVED_HEADERS or name.lower().startswith(RESERVED_PREFIXES):
+        if _is_reserved(name):
             raise ConfigurationError(f"headers: {name!r} cannot be set; durian or HTTP does that.")
         if not _HEADER_VALUE.fullmatch(text):
             raise ConfigurationError(
                 f"headers: the value of {name!r} must be of printable ASCII, at most 1,000."
             )
     return headers
+
+
+def _is_reserved(name: str) -> bool:
+    # Gateways (CGI, WSGI) give receivers one name for `webhook_id`, `webhook.id` and `webhook-id`.
+    plain = _MARK.sub("-", name.lower())
+    return plain in RESERVED_HEADERS or plain.startswith(RESERVED_PREFIXES)
 
 
 def _object(key: str, value: Any) -> Mapping[str, Any]:

@@ -114,6 +114,8 @@ def _read(headers: Mapping[str, str]) -> tuple[str, int, list[str]]:
     for name in ("webhook-id", "webhook-timestamp", "webhook-signature"):
         if not lower.get(name):
             raise InvalidSignature(f"The header {name} is missing.")
+        if not lower[name].isascii():
+            raise InvalidSignature(f"The header {name} is not ASCII.")
     # Eleven digits reach past the year 5000; more would not be a date.
     if not re.fullmatch(r"[0-9]{1,11}", lower["webhook-timestamp"]):
         raise InvalidSignature("webhook-timestamp is not a number of seconds.")

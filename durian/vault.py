@@ -24,7 +24,10 @@ class Vault:
         # A string is a sequence of strings too: each of its letters would be taken for a key.
         if isinstance(keys, str) or not keys or not all(keys):
             raise ConfigurationError(f"{SETTING} must be a list of keys, none of them empty.")
-        self._fernet = MultiFernet([Fernet(_derive(key)) for key in keys])
+        if any(_is_no_text(key) for key in keys):
+            raise ConfigurationError(f"{SETTING}: a key holds half a surrogate pair; make another.")
+        fernets = [Fernet(_derive(key)) for key in keys]
+        self._first, self._fernet = fernets[0], MultiFernet(fernets)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}>"
@@ -43,6 +46,14 @@ class Vault:
         except InvalidToken as error:
             raise _no_key_fits() from error
 
+    def is_current(self, token: str) -> bool:
+        """Say whether `token` was encrypted with the first key: such a one needs no `rotate`."""
+        try:
+            self._first.decrypt(token)
+        except InvalidToken:
+            return False
+        return True
+
     def rotate(self, token: str) -> str:
         """Return the same text encrypted anew with the first key; raises as `decrypt` does."""
         try:
@@ -56,6 +67,10 @@ def _no_key_fits() -> ConfigurationError:
         f"No key in {SETTING} decrypts what the database holds. Put the key that it was"
         " encrypted with back into that list; the first one is used for new secrets."
     )
+
+
+def _is_no_text(key: str) -> bool:
+    return any("\ud800" <= character <= "\udfff" for character in key)
 
 
 def _derive(key: str) -> bytes:

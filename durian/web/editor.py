@@ -11,12 +11,11 @@ from django.forms.boundfield import BoundField
 from django.utils.translation import gettext as _
 
 from durian import match
-from durian.conf import config
 from durian.errors import InvalidFilter
 from durian.event import Hook
 from durian.forms import HookConfigForm, create_match_forms
 from durian.models import Listener
-from durian.web import typed
+from durian.web import quota, typed
 from durian.web.jsonforms import JsonFilterForm, PayloadForm
 
 MAIN = ("url", "description")
@@ -92,9 +91,10 @@ class Editor:
         if not self._is_valid() or self.hook is None:
             return None
         with transaction.atomic():
-            # Locked, so that requests at the same time do not pass the limit together.
+            # Locked, so that requests at the same time do not pass a limit together.
             get_user_model()._default_manager.select_for_update().get(pk=user.pk)
-            if self._has_too_many(user):
+            if why := quota.refusal(user):
+                self.config.add_error(None, why)
                 return None
             try:
                 return self.hook.listener(self.config, match=self.wanted, user=user).save()
@@ -142,14 +142,6 @@ class Editor:
         except InvalidFilter as error:
             self.json.add_error("json", str(error))
             return False
-        return True
-
-    def _has_too_many(self, user: Any) -> bool:
-        most = config().listeners_per_user
-        if Listener.objects.filter(user=user).count() < most:
-            return False
-        text = _("You have %(most)d listeners, as many as this site allows. Delete one first.")
-        self.config.add_error(None, text % {"most": most})
         return True
 
     def _show(self, error: ValidationError) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -116,7 +116,11 @@ class RotateSecret(Page):
     def post(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Make a new one and show it."""
         listener = self.listener(pk)
-        listener.rotate_secret()
+        try:
+            listener.rotate_secret()
+        except ValidationError as error:
+            messages.error(request, " ".join(error.messages), fail_silently=True)
+            return self.redirect("show", pk)
         secrets.show_once(request, listener)
         return self.redirect("secret", pk)
 

@@ -6,11 +6,14 @@ from durian.models import Listener
 
 SESSION_KEY = "durian.unseen_secrets"
 """In the session is only whose secret is to be shown, not the secret."""
+MOST = 100
+"""Secrets that wait to be shown: who makes listeners and looks at none of them fills no session."""
 
 
 def show_once(request: HttpRequest, listener: Listener) -> None:
     """Let `request`'s user see the newest secret of `listener`, once."""
-    request.session[SESSION_KEY] = [*request.session.get(SESSION_KEY, []), listener.pk]
+    unseen = [pk for pk in request.session.get(SESSION_KEY, []) if pk != listener.pk]
+    request.session[SESSION_KEY] = [*unseen, listener.pk][-MOST:]
 
 
 def take(request: HttpRequest, listener: Listener) -> str | None:

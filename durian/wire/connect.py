@@ -22,8 +22,10 @@ def broker(url: str, prefix: str) -> Broker:
         return MemoryBroker(Topology(prefix))
     if url.startswith(("amqp://", "amqps://", "pyamqp://")):
         return RabbitMQ(url, Topology(prefix))
-    scheme = url.split(":", 1)[0]
+    scheme, colon, _ = url.partition("://")
+    # What is no URL may be a password in the wrong place.
+    found = f"the scheme {scheme[:20]!r}" if colon else "no scheme"
     raise ConfigurationError(
-        f"DURIAN['BROKER_URL'] has the scheme {scheme!r}; durian works with amqp://, amqps:// "
+        f"DURIAN['BROKER_URL'] has {found}; durian works with amqp://, amqps:// "
         "and, within one process, memory://."
     )

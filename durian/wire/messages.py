@@ -13,7 +13,14 @@ from durian.errors import MessageError, UnknownVersion
 VERSION = "1.0"
 MAJOR = 1
 
-UUIDText = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
+# Whoever may publish on the broker may have put anything into a message. What is read here fits
+# into a header and into the database: what the database refused would pass for its being away.
+UUIDText = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")]
+HookName = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9_.-]{1,200}\Z")]
+Run = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9-]{0,36}\Z")]
+RowNumber = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+Count = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
+Seconds = Annotated[float, msgspec.Meta(ge=0.0, le=1e11)]
 
 
 class EventMessage(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,11 +31,11 @@ class EventMessage(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     id: UUIDText
-    hook: str
+    hook: HookName
     body: str
     envelope: str
-    created: float
-    listeners: int
+    created: Seconds
+    listeners: RowNumber
     version: str = VERSION
 
 
@@ -43,16 +50,16 @@ class DeliveryMessage(msgspec.Struct, frozen=True, kw_only=True):
 
     id: UUIDText
     event: UUIDText
-    hook: str
-    listener: int
+    hook: HookName
+    listener: RowNumber
     body: str
-    created: float
-    attempt: int = 1
-    run: str = ""
-    not_before: float = 0.0
-    delay: float = 0.0
+    created: Seconds
+    attempt: Count = 1
+    run: Run = ""
+    not_before: Seconds = 0.0
+    delay: Seconds = 0.0
     reserved: bool = False
-    first_attempt: float = 0.0
+    first_attempt: Seconds = 0.0
     held_since: float = 0.0
     version: str = VERSION
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.core import serializers
-from django.db import transaction
+from django.db import connection, transaction
 from django.utils import timezone
 from pytest_django.fixtures import Settings
 
@@ -50,6 +50,35 @@ def found(kept: Listeners, hook: str = "person", **payload: Any) -> list[int]:
 
 
 # Which
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        '{"a": %s}' % ("1" * 5000),
+        '{"a": %s}' % ("[" * 990 + "]" * 990),
+        '{"a": {"$bogus": 1}}',
+        '{"a": {"$regex": "(a{1000}){1000}"}}',
+        '{"a": "%s"}' % ("x" * 70_000),
+        "[1]",
+        "null",
+        "17",
+    ],
+    ids=lambda text: text[:20],
+)
+def test_a_filter_that_no_form_took_silences_its_listener_alone(
+    stored: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    bad, good = make(match={"a": 1}), make(match={"a": 1})
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE durian_listener SET match = %s WHERE id = %s", [stored, bad.pk])
+    kept = Listeners()
+    assert found(kept, a=1) == [good.pk]
+    assert f"Listener {bad.pk} receives nothing, its filter is invalid" in caplog.text
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE durian_listener SET match = '{}' WHERE id = %s", [bad.pk])
+    Listener.objects.filter(pk=bad.pk).update(description="mended")
+    assert found(kept, a=1) == [bad.pk, good.pk]
 
 
 def test_a_listener_gets_what_its_hook_and_filter_ask_for(kept: Listeners) -> None:

@@ -17,8 +17,8 @@ from pytest_django.fixtures import Settings
 
 from durian.database import own_connections
 from durian.errors import ConfigurationError
-from durian.models import Attempt, Event, Listener
-from durian.signing import Signer
+from durian.models import MAX_SECRETS, Attempt, Event, Listener
+from durian.signing import Signer, verify
 
 pytestmark = pytest.mark.django_db
 
@@ -108,6 +108,36 @@ def test_a_second_rotation_does_not_prolong_the_first(listener: Listener) -> Non
     third = listener.rotate_secret(timedelta(hours=5))
     assert listener.signing_secrets() == [third, second, first]
     assert listener.next_expiry() == end
+
+
+def test_so_many_rotations_and_no_more(listener: Listener) -> None:
+    (first,) = listener.signing_secrets()
+    for _ in range(MAX_SECRETS - 1):
+        listener.rotate_secret()
+    kept = listener.signing_secrets()
+    assert kept[-1] == first
+    assert len(kept) == MAX_SECRETS
+    with pytest.raises(ValidationError, match="10 secrets of this listener are in use"):
+        listener.rotate_secret()
+    listener.refresh_from_db()
+    assert listener.signing_secrets() == kept
+    newest = listener.rotate_secret(timedelta(0))
+    assert listener.signing_secrets() == [newest]
+
+
+def test_what_is_signed_with_all_of_them_is_verified(listener: Listener) -> None:
+    for _ in range(MAX_SECRETS - 1):
+        listener.rotate_secret()
+    secrets = listener.signing_secrets()
+    headers = Signer(secrets).headers("msg_1", 1_700_000_000, b"{}")
+    for secret in secrets:
+        verify(headers, b"{}", [secret], now=1_700_000_000)
+
+
+def test_whose_key_is_lost_can_have_a_new_secret(listener: Listener, settings: Settings) -> None:
+    settings.DURIAN = {**settings.DURIAN, "ENCRYPTION_KEYS": ["another"]}
+    secret = listener.rotate_secret(timedelta(0))
+    assert listener.signing_secrets() == [secret]
 
 
 @pytest.mark.django_db(transaction=True)

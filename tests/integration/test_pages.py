@@ -18,7 +18,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from durian.event import Hook
-from durian.models import Attempt, Event, Listener
+from durian.models import MAX_SECRETS, Attempt, Event, Listener
 from durian.registry import hooks
 from durian.web import deliveries
 from durian.web.listeners import DISABLED_BY_STAFF
@@ -153,6 +153,37 @@ def test_nobody_can_have_more_listeners_than_the_site_allows(
     settings.DURIAN = {**settings.DURIAN, "LISTENERS_PER_USER": 1}
     assert "as many as this site allows" in text(client.post(CREATE, {"url": URL}))
     assert Listener.objects.count() == 1
+
+
+def test_nobody_makes_more_listeners_in_an_hour_than_the_site_allows(
+    client: Client, ann: User, settings: Settings
+) -> None:
+    settings.DURIAN = {**settings.DURIAN, "LISTENERS_PER_HOUR": 3}
+    for _ in range(3):
+        client.post(CREATE, {"url": URL})
+    first, _, third = Listener.objects.order_by("pk")
+    refused = text(client.post(CREATE, {"url": URL}))
+    assert "made 3 listeners within an hour" in refused
+    assert "Try again in 60 minutes." in refused
+    client.post(f"/hooks/{third.pk}/delete/")
+    assert "within an hour" in text(client.post(CREATE, {"url": URL})), "a deletion frees nothing"
+    before = timezone.now() - timedelta(minutes=58, seconds=30)
+    Listener.objects.filter(pk=first.pk).update(created_at=before)
+    assert "Try again in 2 minutes." in text(client.post(CREATE, {"url": URL}))
+    Listener.objects.filter(pk=first.pk).update(created_at=before - timedelta(minutes=2))
+    assert client.post(CREATE, {"url": URL}).status_code == 302
+    assert "within an hour" in text(client.post(CREATE, {"url": URL}))
+    other = logged_in(User.objects.create_user("other"))
+    assert other.post(CREATE, {"url": URL}).status_code == 302
+
+
+def test_too_many_rotations_are_refused_on_the_page(client: Client, listener: Listener) -> None:
+    for _ in range(MAX_SECRETS - 1):
+        client.post(f"/hooks/{listener.pk}/rotate/")
+    page = text(client.post(f"/hooks/{listener.pk}/rotate/", follow=True))
+    assert "10 secrets of this listener are in use" in page
+    listener.refresh_from_db()
+    assert len(listener.signing_secrets()) == MAX_SECRETS
 
 
 def test_a_form_sets_only_what_it_asks_for(client: Client, ann: User) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pytest_django.fixtures import Settings
 
 from durian.body import ENVELOPES, PLAIN, STANDARD, decode_payload, encode_body
-from durian.errors import PayloadError
+from durian.errors import MessageError, PayloadError
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
 values = st.recursive(
@@ -83,3 +83,24 @@ def test_a_body_may_have_as_many_bytes_as_the_setting_says(settings: Settings) -
         encode_body("person", PLAIN, {"a": "xxx"})
     with pytest.raises(PayloadError):
         encode_body("person", PLAIN, {"a": "é"})
+
+
+@pytest.mark.parametrize(
+    ("body", "envelope", "says"),
+    [
+        ("", PLAIN, "is no payload: JSONDecodeError"),
+        ("[" * 100_000, PLAIN, "is no payload: RecursionError"),
+        ("9" * 5000, PLAIN, "is no payload: ValueError"),
+        ("[1]", PLAIN, "payload is no object: list"),
+        ("null", PLAIN, "payload is no object: NoneType"),
+        ("{}", STANDARD, "is no payload: KeyError"),
+        ("[1]", STANDARD, "is no payload: TypeError"),
+        ('{"data": 1}', STANDARD, "payload is no object: int"),
+        ("{}", "gift", "envelope 'gift', which is unknown"),
+    ],
+)
+def test_a_body_that_no_hook_made_is_a_fault_of_the_message(
+    body: str, envelope: str, says: str
+) -> None:
+    with pytest.raises(MessageError, match=says):
+        decode_payload(body, envelope)

@@ -1,11 +1,25 @@
+from collections.abc import Hashable
+from contextlib import suppress
+from dataclasses import fields
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pytest_django.fixtures import Settings
 
 from durian import conf
 from durian.conf import Config, read
 from durian.errors import ConfigurationError
+from durian.guard import Guard
+from durian.vault import Vault
+from durian.wire.connect import broker
+from durian.wire.topology import Topology
+
+
+def hashable(value: Any) -> bool:
+    return isinstance(value, Hashable)
 
 
 def test_without_settings_all_has_its_default() -> None:
@@ -43,6 +57,77 @@ def test_a_setting_is_the_field_of_its_name() -> None:
 def test_a_mistake_is_named_with_its_remedy(values: Any, says: str) -> None:
     with pytest.raises(ConfigurationError, match=says):
         read(values)
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({"EVENT_DAYS": 10**9}, r"DURIAN\['EVENT_DAYS'\] must be at least 1 and at most 36600"),
+        ({"SECRET_OVERLAP_HOURS": 10**12}, "at most 8784"),
+        ({"SHUTDOWN_SECONDS": 10**10}, "at most 86400"),
+        ({"MAX_PAYLOAD": 2**40}, "at most 536870912"),
+        ({"MAX_IN_FLIGHT": 10**5000}, "at most 65535"),
+        ({"ALLOW_PORTS": [0]}, "numbers from 1 to 65535"),
+        ({"ALLOW_PORTS": [10**9]}, "numbers from 1 to 65535"),
+        ({"NAME_PREFIX": "x" * 101}, "at most 100 characters"),
+        ({"NAME_PREFIX": "a b"}, "without blanks"),
+        ({"NAME_PREFIX": "é"}, "ASCII"),
+        ({"PROXY": "proxy:3128"}, "is not the URL of a proxy, such as http://"),
+        ({"PROXY": "ftp://proxy:3128"}, "its scheme must be one of http"),
+        ({"PROXY": "http://proxy:port"}, "is not the URL of a proxy"),
+        ({"PROXY": "http://a\nb:3128"}, "is not the URL of a proxy"),
+        ({10**5000: 1}, r"DURIAN\[a int\] is no setting"),
+    ],
+    ids=lambda value: ascii(value)[:60] if isinstance(value, str) else None,
+)
+def test_a_value_without_sense_is_named_before_it_does_harm(values: Any, says: str) -> None:
+    with pytest.raises(ConfigurationError, match=says):
+        read(values)
+
+
+def test_the_password_of_a_proxy_is_in_no_message() -> None:
+    for proxy in ("http://me:hunter2@", "http://me:hunter2/3@proxy", "me:hunter2@proxy"):
+        with pytest.raises(ConfigurationError) as raised:
+            read({"PROXY": proxy})
+        assert "hunter2" not in str(raised.value)
+
+
+VALUES = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.text(st.characters(exclude_categories=())),
+    st.lists(st.text() | st.integers(), max_size=3),
+    st.sampled_from(["amqp://u:p@h//", "http://proxy:1", "off", 10**4000, object()]),
+)
+KEYS = [one.name.upper() for one in fields(Config)]
+
+
+@given(st.dictionaries(st.sampled_from([*KEYS, "OTHER"]) | VALUES.filter(hashable), VALUES))
+def test_any_settings_are_refused_or_hold(values: dict[Any, Any]) -> None:
+    try:
+        config = read(values)
+    except ConfigurationError:
+        return
+    now = datetime.now(timezone.utc)
+    assert now - timedelta(days=config.event_days) < now
+    assert now - timedelta(days=config.attempt_days) < now
+    assert now + timedelta(hours=config.secret_overlap_hours) > now
+    for name in (one.name for one in Topology(config.name_prefix).queues()):
+        assert len(name.encode()) <= 255
+    with suppress(ConfigurationError):
+        Guard(config.allow_networks, config.allow_hosts, config.allow_ports)
+    with suppress(ConfigurationError):
+        Vault(config.encryption_keys)
+    with suppress(ConfigurationError):
+        broker(config.broker_url, config.name_prefix)
+
+
+@given(st.text(st.characters(exclude_categories=())) | st.from_regex("amqps?://.*"))
+def test_any_url_of_a_broker_is_taken_or_refused(url: str) -> None:
+    with suppress(ConfigurationError):
+        broker(url, "")
 
 
 def test_a_value_of_the_wrong_type_is_not_in_the_message() -> None:

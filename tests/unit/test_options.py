@@ -1,9 +1,12 @@
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from deliverer.request import prepare
 from durian.errors import ConfigurationError
-from durian.options import Options, from_config
+from durian.options import KEYS, Options, from_config
 from durian.policy import NO_RETRY, RetryPolicy
 
 HOOK = Options(timeout=7, policy=RetryPolicy.schedule([1, 2]), rate=3)
@@ -64,6 +67,67 @@ def test_a_listener_may_have_one_attempt_only() -> None:
 def test_a_mistake_is_named_by_its_key(config: dict[str, Any], says: str) -> None:
     with pytest.raises(ConfigurationError, match=says):
         from_config(config, HOOK)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "host",
+        "Content-Length",
+        "CONTENT_TYPE",
+        "transfer_encoding",
+        "Transfer-Encoding",
+        "webhook_id",
+        "Webhook.Signature",
+        "WEBHOOK-TIMESTAMP",
+        "durian_hook",
+        "Durian~Attempt",
+        "proxy_authorization",
+        "user-agent",
+        "keep_alive",
+        "Trailer",
+    ],
+)
+def test_what_durian_or_http_says_nobody_else_says_in_any_spelling(name: str) -> None:
+    with pytest.raises(ConfigurationError, match="cannot be set; durian or HTTP does that"):
+        from_config({"headers": {name: "x"}}, HOOK)
+
+
+@pytest.mark.parametrize("name", ["X: y", "X ", " X", "X\r\nY", "X\0", "Ünicode", "", "x" * 101])
+def test_a_name_is_one_word_of_ascii(name: str) -> None:
+    with pytest.raises(ConfigurationError, match="is no name of a header"):
+        from_config({"headers": {name: "x"}}, HOOK)
+
+
+@pytest.mark.parametrize("value", ["a\nb", "a\rb", "\0", "é", "\x7f", "\ud800", "x" * 1001])
+def test_a_value_is_one_line_of_ascii(value: str) -> None:
+    with pytest.raises(ConfigurationError, match="must be of printable ASCII"):
+        from_config({"headers": {"X": value}}, HOOK)
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=6,
+)
+RETRY = st.fixed_dictionaries({}, optional={"schedule": ANYTHING, "jitter": ANYTHING})
+
+
+@given(
+    st.dictionaries(st.sampled_from([*KEYS, "other"]), ANYTHING | RETRY)
+    | st.dictionaries(st.just("headers"), st.dictionaries(st.text(), ANYTHING))
+)
+def test_any_json_is_a_configuration_that_works_or_is_refused(config: dict[str, Any]) -> None:
+    try:
+        options = from_config(config, HOOK)
+    except ConfigurationError:
+        return
+    assert 0.1 <= options.timeout <= 30
+    assert 0 <= options.rate <= 10_000
+    delay = options.policy.delay(1, 0.0, 1.0)
+    assert delay is None or 0 <= delay <= 7 * 24 * 3600
+    template = prepare("http://where.joe/", options.headers)
+    assert not any("\n" in f"{name}{value}" for name, value in template.headers.items())
 
 
 def test_the_value_of_a_header_is_in_no_message() -> None:

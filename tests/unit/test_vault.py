@@ -35,6 +35,14 @@ def test_keys_are_replaced_without_losing_what_is_stored() -> None:
         Vault(["old"]).decrypt(rotated)
 
 
+def test_what_the_first_key_encrypted_is_told_from_the_rest() -> None:
+    vault = Vault(["new", "old"])
+    stored = Vault(["old"]).encrypt("secret")
+    assert not vault.is_current(stored)
+    assert vault.is_current(vault.rotate(stored))
+    assert not vault.is_current("no token")
+
+
 @pytest.mark.parametrize("method", ["decrypt", "rotate"])
 @pytest.mark.parametrize("altered", [False, True])
 def test_a_wrong_key_is_an_error_that_names_the_setting_and_no_secret(

@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from durian import simulator
-from durian.cli import dead, demo, prune, replay, run, status, topology
+from durian.cli import dead, demo, prune, rekey, replay, run, status, topology
 from durian.errors import DurianError
 
 SUBCOMMANDS = {
@@ -16,6 +16,7 @@ SUBCOMMANDS = {
     "dead": dead,
     "replay": replay,
     "prune": prune,
+    "rekey": rekey,
     "demo": demo,
     "receiver": simulator,
 }

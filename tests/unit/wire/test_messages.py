@@ -1,4 +1,5 @@
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -8,16 +9,17 @@ from durian.errors import MessageError, UnknownVersion
 from durian.wire.messages import DeliveryMessage, EventMessage, decode, encode
 from tests.unit.wire.make import delivery, event
 
-finite = st.floats(allow_nan=False, allow_infinity=False)
+moments = st.floats(0, 1e11)
+names = st.from_regex(r"\A[a-z_]{1,20}(\.[a-z0-9-]{1,20}){0,5}\Z")
 
 
 @given(
     st.builds(
         delivery,
-        hook=st.text(),
+        hook=names,
         body=st.text(),
-        created=finite,
-        not_before=finite,
+        created=moments,
+        not_before=moments,
         attempt=st.integers(1, 100),
         reserved=st.booleans(),
     )
@@ -26,7 +28,7 @@ def test_a_delivery_survives_the_broker(message: DeliveryMessage) -> None:
     assert decode(DeliveryMessage, encode(message)) == message
 
 
-@given(st.builds(event, hook=st.text(), body=st.text(), listeners=st.integers(0, 2**60)))
+@given(st.builds(event, hook=names, body=st.text(), listeners=st.integers(0, 2**60)))
 def test_an_event_survives_the_broker(message: EventMessage) -> None:
     assert decode(EventMessage, encode(message)) == message
 
@@ -73,9 +75,59 @@ def test_every_field_without_a_default_is_needed(field: str) -> None:
         decode(DeliveryMessage, json.dumps(fields).encode())
 
 
-def test_ids_are_uuids() -> None:
-    with pytest.raises(MessageError, match="regex"):
-        decode(DeliveryMessage, encode(delivery(event="../admin")))
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"event": "../admin"},
+        {"event": "01890000-0000-7000-8000-000000000001\n"},
+        {"hook": ""},
+        {"hook": "a\r\nwebhook-id: 1"},
+        {"hook": "a\0"},
+        {"hook": "x" * 201},
+        {"listener": -1},
+        {"listener": 2**63},
+        {"attempt": 0},
+        {"attempt": 2**31},
+        {"run": "\0"},
+        {"run": "x" * 37},
+        {"created": -1.0},
+        {"not_before": 1e308},
+        {"delay": 1e12},
+    ],
+    ids=repr,
+)
+def test_what_fits_no_header_or_no_column_is_refused(change: dict[str, Any]) -> None:
+    with pytest.raises(MessageError, match="is no DeliveryMessage in JSON: Expected"):
+        decode(DeliveryMessage, encode(delivery(**change)))
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@given(
+    st.sampled_from([EventMessage, DeliveryMessage]),
+    st.dictionaries(
+        st.sampled_from([*EventMessage.__struct_fields__, *DeliveryMessage.__struct_fields__]),
+        json_values,
+    ),
+)
+def test_whatever_a_field_holds_it_is_read_or_refused(kind: Any, change: dict[str, Any]) -> None:
+    sent = {**json.loads(encode(event())), **json.loads(encode(delivery())), **change}
+    try:
+        read = decode(kind, json.dumps(sent).encode())
+    except MessageError:
+        return
+    assert decode(kind, encode(read)) == read
+
+
+@given(st.sampled_from([EventMessage, DeliveryMessage]), st.binary())
+def test_whatever_bytes_arrive_they_are_read_or_refused(kind: Any, body: bytes) -> None:
+    with pytest.raises(MessageError):
+        decode(kind, body)
 
 
 def test_text_that_utf8_cannot_say_is_refused_when_written() -> None:
