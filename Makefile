@@ -24,8 +24,9 @@ lint: $(VENV)/installed-dev ## check style, types and the import contracts
 	$(BIN)/mypy durian publisher deliverer tests
 	$(BIN)/lint-imports --no-logo
 
-chaos: servers $(VENV)/installed-dev ## inject faults under load and account for every event; FAULT=name N=rounds SEED=n SABOTAGE=1
-	$(BIN)/python -m tests.chaos $(FAULT) $(if $(N),-n $(N)) $(if $(SEED),--seed $(SEED)) $(if $(SABOTAGE),--sabotage)
+chaos: servers $(VENV)/installed-dev ## inject faults under load and account for every event; FAULT=name N=rounds SEED=n SABOTAGE=1 JSON=file DOCUMENT=1
+	$(BIN)/python -m tests.chaos $(FAULT) $(if $(N),-n $(N)) $(if $(SEED),--seed $(SEED)) $(if $(JSON),--json $(JSON)) \
+		$(if $(SABOTAGE),--sabotage) $(if $(DOCUMENT),--document)
 
 bench: servers $(VENV)/installed-dev ## measure beside a peer and the limits; FIGURE=name CHECK=1
 	$(BIN)/python -m tests.benchmarks $(FIGURE) $(if $(CHECK),--check)

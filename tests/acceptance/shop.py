@@ -41,6 +41,10 @@ class Shop:
             "TEST_DURIAN": json.dumps({**self.durian, **durian}),
         }
 
+    def _env_of(self, code: Path, durian: Mapping[str, Any]) -> dict[str, str]:
+        # The site's own code is today's.
+        return self.env(**durian) | {"PYTHONPATH": os.pathsep.join([str(code), str(ROOT)])}
+
     def run(self, *arguments: str, **durian: Any) -> "subprocess.CompletedProcess[str]":
         """Run a command of durian to its end and return what it said."""
         return self._run([PYTHON, "-m", "durian", *arguments], durian)
@@ -73,25 +77,35 @@ class Shop:
         finally:
             process.end(signal.SIGTERM, timeout=15)
 
-    def process(self, role: str, **durian: Any) -> ServerProcess:
-        """Return a role as a process that has not been started."""
+    def process(self, role: str, code: Path = ROOT, **durian: Any) -> ServerProcess:
+        """Return a role as a process that has not been started; its durian is that in `code`."""
         log = self.folder / f"{role}-{free_port()}.log"
-        return ServerProcess([PYTHON, "-m", "durian", role], self.env(**durian), log)
+        command = [PYTHON, "-m", "durian", role]
+        return ServerProcess(command, self._env_of(code, durian), log, cwd=code)
 
     @contextmanager
     def web(self, workers: int = 1) -> Iterator[None]:
         """Serve the site with gunicorn during the block: `do` needs it."""
-        port = free_port()
-        command = [PYTHON, "-m", "gunicorn", "--bind", f"127.0.0.1:{port}", "--chdir", str(ROOT)]
-        command += ["--workers", str(workers), "--timeout", "120", "--no-control-socket"]
-        command += ["tests.acceptance.site.wsgi"]
-        process = ServerProcess(command, self.env(), self.folder / f"web-{port}.log")
+        process = self.site(workers)
         process.start(ready=lambda: process.log_tail().count("Booting worker") == workers)
-        self._address = f"http://127.0.0.1:{port}"
+        self.talk_to(process)
         try:
             yield
         finally:
             process.kill()
+
+    def site(self, workers: int = 1, code: Path = ROOT, **durian: Any) -> ServerProcess:
+        """Return the web process, not started yet; `talk_to` makes it that of `do`."""
+        port = free_port()
+        command = [PYTHON, "-m", "gunicorn", "--bind", f"127.0.0.1:{port}", "--chdir", str(code)]
+        command += ["--workers", str(workers), "--timeout", "120", "--no-control-socket"]
+        command += ["tests.acceptance.site.wsgi"]
+        log = self.folder / f"site-{port}.log"
+        return ServerProcess(command, self._env_of(code, durian), log, cwd=code)
+
+    def talk_to(self, site: ServerProcess) -> None:
+        """Have `do` talk to this web process from now on."""
+        self._address = f"http://{site.command[site.command.index('--bind') + 1]}"
 
     def do(self, name: str, **arguments: Any) -> Any:
         """Have the web process do one of site/actions.py and return its result."""

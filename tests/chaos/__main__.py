@@ -6,78 +6,158 @@ import random
 import signal
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
+from functools import partial
+from pathlib import Path
 
-from tests.chaos.account import Row
-from tests.chaos.faults import FAULTS, SHORT
+from tests.chaos import document
+from tests.chaos.faults import FAULTS, SABOTAGED, SHORT, Fault
+from tests.chaos.row import Row, head
 from tests.chaos.world import World, pause
+from tests.servers.cluster import PrivateCluster
 from tests.servers.postgresql import PrivatePostgreSQL
 from tests.servers.rabbitmq import PrivateRabbitMQ
 
-COLUMNS = ("events", "expected", "received", "duplicates", "dead", "lost", "ghosts", "queued")
-SETTLE_SECONDS = 120.0
+AFTERMATH_SECONDS = 1.5
+NAMED = 20
+"""How many of what was lost are named in the row; more are counted."""
 
 
 def main() -> int:
-    """Return 0 if no fault lost anything, else 1."""
+    """Return 0 if no fault lost or broke anything, else 1."""
     options = _options()
     # As at Ctrl-C, the servers and processes are ended.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     seed = options.seed if options.seed is not None else random.randrange(10**6)
-    names = [options.fault] if options.fault else list(SHORT if options.short else FAULTS)
-    print(f"seed {seed}; {len(names)} faults", flush=True)
-    print(f"{'fault':26}" + "".join(f"{column:>11}" for column in COLUMNS) + "    seconds")
-    rabbitmq, postgresql = PrivateRabbitMQ(), PrivatePostgreSQL()
-    rows = []
-    try:
-        rabbitmq.start()
-        postgresql.start()
-        for round_number in range(options.n):
+    names = _names(options)
+    print(f"seed {seed}; {len(names)} faults, {options.n} times\n{head()}", flush=True)
+    rows: list[Row] = []
+    with _servers() as (rabbitmq, postgresql):
+        for number in range(options.n):
             for name in names:
-                chance = random.Random(f"{seed}-{round_number}-{name}")
-                key = f"{name}-{round_number}".replace("-", "_")
-                world = World(key, rabbitmq, postgresql, chance, options.sabotage)
-                rows.append(suffer(world, name))
-                _print(rows[-1])
-    finally:
-        postgresql.stop()
-        rabbitmq.stop()
+                chance = random.Random(f"{seed}-{number}-{name}")
+                world = partial(World, f"{name}-{number}", rabbitmq, postgresql, chance)
+                rows.append(_round(name, partial(world, sabotage=options.sabotage)))
+                _report(rows[-1], options.json)
+        servers = document.versions(rabbitmq, postgresql)
+    if options.document:
+        document.write(rows, seed, servers)
     bad = [row.fault for row in rows if not row.good]
-    print(
-        f"{len(rows) - len(bad)} of {len(rows)} good." + (f" Bad: {', '.join(bad)}" if bad else "")
-    )
+    said = f" Bad: {', '.join(bad)}" if bad else ""
+    print(f"seed {seed}; {len(rows) - len(bad)} of {len(rows)} good.{said}")
     return int(bool(bad))
 
 
-def suffer(world: World, name: str) -> Row:
-    """Run `world` under load, do the harm of the fault `name`, and return the account."""
-    began = time.monotonic()
+def _names(options: argparse.Namespace) -> list[str]:
+    if options.faults:
+        return list(options.faults)
+    if options.sabotage:
+        return list(SABOTAGED)
+    return list(SHORT if options.short else FAULTS)
+
+
+@contextmanager
+def _servers() -> Iterator[tuple[PrivateRabbitMQ, PrivatePostgreSQL]]:
+    with ExitStack() as stack:
+        rabbitmq, postgresql = PrivateRabbitMQ(), PrivatePostgreSQL()
+        for server in (rabbitmq, postgresql):
+            stack.callback(server.stop)
+            server.start()
+        yield rabbitmq, postgresql
+
+
+@contextmanager
+def _cluster(wanted: bool) -> Iterator[PrivateCluster | None]:
+    if not wanted:
+        yield None
+        return
+    cluster = PrivateCluster()
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.stop()
+
+
+def _round(name: str, world: Callable[..., World]) -> Row:
+    fault, began = FAULTS[name], time.monotonic()
+    with _cluster(fault.cluster) as cluster:
+        try:
+            return suffer(world(cluster=cluster, old=fault.old), name, fault, began)
+        except AssertionError as error:
+            return Row(name, seconds=round(time.monotonic() - began, 1), wrong=[str(error)])
+
+
+def suffer(world: World, name: str, fault: Fault, began: float) -> Row:
+    """Run `world` under load, do the harm of `fault`, and return the account."""
     with world.running():
-        with world.load():
-            pause(1.5)
-            FAULTS[name](world)
-            pause(1.5)
-        world.settled(SETTLE_SECONDS)
-        return world.account.row(name, time.monotonic() - began, world.queued())
+        with world.load.running():
+            world.warm_up()
+            fault.harm(world)
+            pause(AFTERMATH_SECONDS)
+        world.settled()
+        grown = world.fleet.growth()
+        world.fleet.end()
+        account, fleet, load = world.account, world.fleet, world.load
+        expected, received, dead = account.expected(), account.received(), account.dead()
+        lost, ghosts = expected - set(received) - dead, set(received) - expected
+        wrong = [f"lost: {pair}" for pair in account.names(lost)[:NAMED]]
+        wrong += [f"not to be received: {pair}" for pair in account.names(ghosts)[:NAMED]]
+        return Row(
+            fault=name,
+            events=len({number for number, _ in expected}),
+            expected=len(expected),
+            received=len(expected & set(received)),
+            duplicates=sum(received.values()) - len(received),
+            at_most=world.struck,
+            dead=len(dead),
+            lost=len(lost),
+            ghosts=len(ghosts),
+            queued=world.queued(),
+            refused=load.failed,
+            may_refuse=fault.site_suffers,
+            broken=len(fleet.broken),
+            memory=round(grown.memory, 1),
+            files=grown.files,
+            seconds=round(time.monotonic() - began, 1),
+            wrong=wrong + fleet.broken,
+        )
 
 
-def _print(row: Row) -> None:
-    counts = asdict(row)
-    line = f"{row.fault:26}" + "".join(f"{counts[column]:>11}" for column in COLUMNS)
-    print(f"{line}  {row.seconds:>9}{'' if row.good else '  BAD'}")
-    print(json.dumps(counts), flush=True)
+def _report(row: Row, path: Path | None) -> None:
+    print(row.line())
+    for wrong in row.wrong:
+        print(f"    {wrong}")
+    as_json = json.dumps(asdict(row) | {"good": row.good})
+    print(as_json, flush=True)
+    if path:
+        with path.open("a") as file:
+            file.write(as_json + "\n")
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make chaos", description=__doc__)
-    parser.add_argument("fault", nargs="?", choices=sorted(FAULTS), help="only this fault")
+    parser.add_argument(
+        "faults", nargs="*", metavar="fault", help=f"only these, of: {', '.join(FAULTS)}"
+    )
     parser.add_argument("-n", type=int, default=1, help="how many rounds (default: 1)")
     parser.add_argument("--seed", type=int, help="for the random choices (default: a new one)")
+    parser.add_argument("--json", type=Path, help="append the rows of JSON to this file, too")
+    parser.add_argument(
+        "--document", action="store_true", help="put the table into docs/reliability.md"
+    )
     parser.add_argument("--short", action="store_true", help=f"only {', '.join(SHORT)}")
     parser.add_argument(
-        "--sabotage", action="store_true", help="ack too early: must lose something"
+        "--sabotage",
+        action="store_true",
+        help=f"ack too early: must lose something (default: {', '.join(SABOTAGED)})",
     )
-    return parser.parse_args()
+    options = parser.parse_args()
+    if unknown := sorted(set(options.faults) - set(FAULTS)):
+        parser.error(f"no such fault: {', '.join(unknown)}; there are: {', '.join(FAULTS)}")
+    return options
 
 
 if __name__ == "__main__":

@@ -1,47 +1,62 @@
-"""Everything that runs: broker, database, site, roles, receiver; and a supervisor for the roles."""
+"""Everything that runs for one fault: broker, database, site, roles, receiver, load."""
 
 import json
 import os
 import random
-import threading
 import time
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import psycopg
-import requests
 
-from tests.acceptance.shop import Shop, order
+from tests.acceptance.shop import ROOT, Shop
 from tests.chaos.account import Account
+from tests.chaos.fleet import Fleet
+from tests.chaos.load import Load
+from tests.chaos.previous import previous_revision, unpack
+from tests.servers.cluster import PrivateCluster
 from tests.servers.free import wait_until
 from tests.servers.postgresql import PrivatePostgreSQL
-from tests.servers.process import ServerProcess
 from tests.servers.rabbitmq import PrivateRabbitMQ
 from tests.servers.receiver import Answer, Received, Receiver
 from tests.servers.tcp_proxy import TcpProxy
 
-ROLES = ("publisher", "publisher", "matcher", "matcher", "deliverer", "deliverer")
-COUNTRIES = ("DE", "FR", "NO")
-PAUSE_SECONDS = 0.05
-BATCH = 5
+SETTLE_SECONDS = 120.0
+"""How long everything may take to arrive: twice what a relay that died had claimed for itself."""
+QUIET_SECONDS = 10.0
+"""With nothing in any queue and nothing received for so long, what is missing does not come."""
+WARM_UP = 50
+"""Deliveries before a fault strikes: every process has its connections then."""
 
 
 class ChaosShop(Shop):
-    """The shop, sabotaged if asked to."""
+    """The shop, sabotaged if asked to; its processes begin with different nodes of the broker."""
 
-    sabotage = False
+    def __init__(
+        self, folder: Path, database: Mapping[str, Any], brokers: Sequence[str], **durian: Any
+    ) -> None:
+        super().__init__(folder, database, **durian)
+        self._brokers = deque(brokers)
+        self.sabotage = False
 
     def env(self, **durian: Any) -> dict[str, str]:
         """Return the environment of the site's processes."""
-        env = super().env(**durian) | {"DJANGO_SETTINGS_MODULE": "tests.chaos.settings"}
+        self._brokers.rotate()
+        env = super().env(BROKER_URL=";".join(self._brokers), **durian)
+        env |= {"DJANGO_SETTINGS_MODULE": "tests.chaos.settings"}
         return env | ({"DURIAN_CHAOS_SABOTAGE": "1"} if self.sabotage else {})
 
 
 class World:
-    """One fault's world; the servers are shared by all."""
+    """One fault's world; the servers are shared by all.
+
+    With `cluster` its broker is that one, and without a proxy before it. With `old` the processes
+    start with the previous version.
+    """
 
     def __init__(
         self,
@@ -49,31 +64,39 @@ class World:
         rabbitmq: PrivateRabbitMQ,
         postgresql: PrivatePostgreSQL,
         chance: random.Random,
+        cluster: PrivateCluster | None = None,
+        old: bool = False,
         sabotage: bool = False,
     ) -> None:
         self.name = name
         self.rabbitmq = rabbitmq
         self.postgresql = postgresql
         self.chance = chance
+        self.cluster = cluster
         self.proxy = TcpProxy(rabbitmq.port)
         self.receiver = Receiver()
+        self.door = TcpProxy(self.receiver.port)
         self._folder = TemporaryDirectory(prefix=f"durian-chaos-{name}-")
-        url = f"amqp://guest:guest@127.0.0.1:{self.proxy.port}//"
+        self._old = old
+        proxied = f"amqp://guest:guest@127.0.0.1:{self.proxy.port}//"
+        nodes = [node.url for node in cluster.nodes] if cluster else [proxied]
         self.shop = ChaosShop(
             Path(self._folder.name),
             postgresql.create_database(name),
-            BROKER_URL=url,
+            nodes,
             NAME_PREFIX=f"{name}.",
             SHUTDOWN_SECONDS=5,
         )
         self.shop.sabotage = sabotage
         self.account = Account(self.shop, postgresql.url_of(name))
-        self.processes: list[tuple[str, ServerProcess]] = []
+        self.load = Load(self.shop, chance)
+        self.fleet = Fleet(self.shop, chance, kept_port=self.door.port)
         self.failing = False
+        self.answers_lost = False
         # Not at once: some are in flight at any moment, so that a fault has what to hit.
         self.latency = 0.05
-        self._numbers = 0
-        self._stop_load = threading.Event()
+        self.struck = 0
+        """How many deliveries were in flight when something struck: the most that come twice."""
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -81,57 +104,71 @@ class World:
         with ExitStack() as stack:
             stack.callback(self._close)
             self.shop.prepare()
-            self.rabbitmq.flush()
-            stack.enter_context(self.shop.web(workers=1))
+            (self.cluster or self.rabbitmq).flush()
+            stack.callback(self.fleet.kill_all)
+            self.fleet.start(self._code())
             self._subscribe()
-            for role in ROLES:
-                process = self.shop.process(role)
-                stack.callback(process.kill)
-                self.processes.append((role, process))
-            for _, process in self.processes:
-                process.start(ready=lambda p=process: "Running" in p.log_tail())  # type: ignore[misc]
             yield
+
+    def warm_up(self) -> None:
+        """Wait until the load is on its way through all processes, and note what they hold."""
+        wait_until(lambda: len(self.account.received()) >= WARM_UP, 60, "the first deliveries")
+        pause(1.5)
+        self.fleet.measure()
+
+    def strike(self, since: float | None = None) -> None:
+        """Note what is in flight, right before the blow.
+
+        With `since`, a moment of time.monotonic(), that is at the end of a fault that began then:
+        of what came meanwhile, the broker may not have heard.
+        """
+        self.struck += self.account.in_flight(since)
 
     @contextmanager
-    def load(self) -> Iterator[None]:
-        """Raise events steadily during the block."""
-        self._stop_load.clear()
-        thread = threading.Thread(target=self._raise_events)
-        thread.start()
-        try:
-            yield
-        finally:
-            self._stop_load.set()
-            thread.join()
+    def lasting(self, seconds: float) -> Iterator[None]:
+        """Strike, and let what the block began last for so many seconds."""
+        self.strike()
+        began = time.monotonic()
+        yield
+        pause(seconds)
+        self.strike(since=began)
 
-    def any_of(self, role: str) -> ServerProcess:
-        """Return one of the role's processes, by chance."""
-        return self.chance.choice([process for name, process in self.processes if name == role])
-
-    def revive(self, process: ServerProcess) -> None:
-        """Do what a supervisor does with a process that has ended: start it again."""
-        process.start(ready=lambda: True)
-
-    def settled(self, timeout: float) -> None:
+    def settled(self) -> None:
         """Wait until everything expected has arrived or is dead, and the queues are empty."""
         with suppress(AssertionError):
-            wait_until(self._complete, timeout, "everything arrives", every=0.5)
-        with suppress(AssertionError):
-            wait_until(lambda: not self.queued(), 30, "the queues are empty", every=0.5)
+            wait_until(self._complete, SETTLE_SECONDS, "everything arrives", every=0.3)
 
     def queued(self) -> int:
-        """Return how many messages wait in the queues, the dead ones left out; -1 for unknown."""
+        """Return how many messages wait in queues or outbox, dead ones left out; -1 for unknown.
+
+        What a role holds unacked is not among them.
+        """
         done = self.shop.run("status", "--json")
         if not done.stdout.startswith("{"):
             return -1
-        states = json.loads(done.stdout)["queues"]
-        return sum(s["messages"] for s in states if ".dead." not in s["name"])
+        status = json.loads(done.stdout)
+        waiting = sum(s["messages"] for s in status["queues"] if ".dead." not in s["name"])
+        return int(waiting + status["outbox"]["default"]["waiting"])
 
     def _complete(self) -> bool:
-        with suppress(psycopg.OperationalError):
+        quiet = time.monotonic() - self.account.last
+        with suppress(psycopg.OperationalError, AssertionError):
             missing = self.account.expected() - set(self.account.received())
-            return not missing or missing <= self.account.dead()
+            if missing and quiet > 2.0:
+                missing -= self.account.dead()
+            if not missing:
+                return not self.queued()
+            return quiet > QUIET_SECONDS and not self.queued() and not self._unacked()
         return False
+
+    def _unacked(self) -> int:
+        node = self.cluster.nodes[0] if self.cluster else self.rabbitmq
+        lines = node.ctl("list_queues", "--no-table-headers", "name", "messages_unacknowledged")
+        queues = (line.split() for line in lines.splitlines())
+        return sum(int(count) for name, count in queues if name.startswith(f"{self.name}."))
+
+    def _code(self) -> Path:
+        return unpack(previous_revision(), Path(self._folder.name)) if self._old else ROOT
 
     def _subscribe(self) -> None:
         rules: list[tuple[dict[str, Any], Any]] = [
@@ -139,8 +176,9 @@ class World:
             ({"country": "DE"}, lambda order: order["country"] == "DE"),
             ({"total": {"$gte": 50}}, lambda order: order["total"] >= 50),
         ]
+        url = f"http://127.0.0.1:{self.door.port}/hook"
         for match, wants in rules:
-            made = self.shop.do("subscribe", url=self.receiver.url("/hook"), match=match)
+            made = self.shop.do("subscribe", url=url, match=match)
             self.account.wanted_by[made["id"]] = wants
         self.receiver.answer("/hook", self._answer)
 
@@ -148,25 +186,12 @@ class World:
         if self.failing:
             return Answer(503)
         self.account.accept(request)
+        self.struck += self.answers_lost
         return Answer(delay=self.latency)
-
-    def _raise_events(self) -> None:
-        while not self._stop_load.wait(PAUSE_SECONDS):
-            # The shop's table says afterwards which of them were committed.
-            with suppress(requests.RequestException):
-                self.shop.do("place", orders=self._orders())
-            if self.chance.random() < 0.2:
-                with suppress(requests.RequestException):
-                    self.shop.do("place_and_roll_back", orders=self._orders())
-
-    def _orders(self) -> list[dict[str, Any]]:
-        numbers = range(self._numbers, self._numbers + BATCH)
-        self._numbers += BATCH
-        country, total = self.chance.choice(COUNTRIES), self.chance.randrange(100)
-        return [order(number, country=country, total=total) for number in numbers]
 
     def _close(self) -> None:
         self.proxy.close()
+        self.door.close()
         self.receiver.close()
         if os.environ.get("DURIAN_CHAOS_KEEP"):
             for log in Path(self._folder.name).glob("*.log"):

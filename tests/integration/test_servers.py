@@ -22,6 +22,7 @@ from tests.servers.postgresql import PrivatePostgreSQL
 from tests.servers.process import ServerProcess
 from tests.servers.rabbitmq import PrivateRabbitMQ
 from tests.servers.receiver import Answer, Received, Receiver
+from tests.servers.tcp_proxy import TcpProxy
 
 
 def connect(rabbitmq: PrivateRabbitMQ) -> amqp.Connection:
@@ -151,6 +152,34 @@ def test_the_receiver_can_compute_its_answer(receiver: Receiver) -> None:
     with urllib.request.urlopen(receiver.url("/echo"), b"said") as response:
         assert response.read() == b"SAID"
     assert time.monotonic() - started >= 0.05
+
+
+def test_a_proxy_tears_one_connection_right_behind_what_it_was_told(receiver: Receiver) -> None:
+    proxy = TcpProxy(receiver.port)
+    with (
+        socket.create_connection(("127.0.0.1", proxy.port)) as torn,
+        socket.create_connection(("127.0.0.1", proxy.port)) as whole,
+    ):
+        proxy.tear(b"Content-Length: ")
+        request = b"POST /torn HTTP/1.1\r\nContent-Length: 1\r\n\r\nx"
+        torn.sendall(request)
+        assert torn.recv(1) == b""
+        assert proxy.torn
+        whole.sendall(request.replace(b"torn", b"whole"))
+        assert whole.recv(1)
+    proxy.close()
+    assert [received.path for received in receiver.requests] == ["/whole"]
+
+
+def test_a_proxy_refuses_connections_until_it_opens_again(receiver: Receiver) -> None:
+    proxy = TcpProxy(receiver.port)
+    proxy.close()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", proxy.port))
+    proxy.open()
+    with urllib.request.urlopen(f"http://127.0.0.1:{proxy.port}/", b"again") as response:
+        assert response.status == 200
+    proxy.close()
 
 
 def test_waiting_for_requests_is_bounded(receiver: Receiver) -> None:

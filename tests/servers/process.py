@@ -16,16 +16,23 @@ from tests.servers.free import wait_until
 class ServerProcess:
     """A command that can be started, killed and started again; its output goes to `log`.
 
-    `user` names the account that it runs as, by default that of the tests.
+    `user` names the account that it runs as, by default that of the tests; `cwd` the folder that
+    it runs in, likewise.
     """
 
     def __init__(
-        self, command: Sequence[str], env: Mapping[str, str], log: Path, user: str | None = None
+        self,
+        command: Sequence[str],
+        env: Mapping[str, str],
+        log: Path,
+        user: str | None = None,
+        cwd: Path | None = None,
     ) -> None:
         self.command = command
         self.env = env
         self.log = log
         self.user = user
+        self.cwd = cwd
         self._popen: subprocess.Popen[bytes] | None = None
         self._owner = os.getpid()
         atexit.register(self._end_with_python)
@@ -66,6 +73,7 @@ class ServerProcess:
             return subprocess.Popen(
                 self.command,
                 env=self.env,
+                cwd=self.cwd,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -80,15 +88,24 @@ class ServerProcess:
         """End the process and its descendants with SIGKILL; return when all are gone."""
         if self._popen is None:
             return
-        family = _family(self._popen.pid)
+        family = self.family()
         for process in family:
             _kill(process)
         self._popen.wait()
         wait_until(lambda: all(map(_gone, family)), 10, f"{self.command[0]} is gone")
 
+    def family(self) -> list[psutil.Process]:
+        """Return the process and its descendants, as far as they are there."""
+        try:
+            process = psutil.Process(self.pid)
+            return [process, *process.children(recursive=True)]
+        except psutil.NoSuchProcess:
+            return []
+
     def send(self, number: signal.Signals) -> None:
-        """Send the process a signal."""
-        os.kill(self.pid, number)
+        """Send the process and its descendants a signal."""
+        for process in self.family():
+            process.send_signal(number)
 
     def end(self, number: signal.Signals, timeout: float = 10) -> None:
         """Ask the process to end by a signal; kill it after `timeout` seconds."""
@@ -111,14 +128,6 @@ class ServerProcess:
         # A child that a test forked ends with its parent's exit handlers, too.
         if os.getpid() == self._owner:
             self.kill()
-
-
-def _family(pid: int) -> list[psutil.Process]:
-    try:
-        process = psutil.Process(pid)
-        return [process, *process.children(recursive=True)]
-    except psutil.NoSuchProcess:
-        return []
 
 
 def _kill(process: psutil.Process) -> None:

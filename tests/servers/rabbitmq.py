@@ -28,22 +28,27 @@ ADVANCED_CONFIG = "[{rabbit, [{dead_letter_worker_publisher_confirm_timeout, 500
 class PrivateRabbitMQ:
     """A node of RabbitMQ with its own data, cookie and epmd, on free ports of 127.0.0.1.
 
-    Raises FileNotFoundError when RabbitMQ is not installed.
+    With `joins` it shares cookie and epmd with that node, and joins it at its first start. Raises
+    FileNotFoundError when RabbitMQ is not installed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, joins: "PrivateRabbitMQ | None" = None) -> None:
         if not SCRIPTS.is_dir():
             raise FileNotFoundError(f"{SCRIPTS} is missing: install the package rabbitmq-server")
         self.directory = Path(tempfile.mkdtemp(prefix="durian-rabbitmq-"))
         self.port = free_port()
         self.env = self._environment()
-        (self.directory / "rabbitmq.conf").write_text(CONFIG)
+        config = CONFIG
+        if joins:
+            self.env |= {name: joins.env[name] for name in ("HOME", "ERL_EPMD_PORT")}
+            config += _members(joins.node, self.node)
+        (self.directory / "rabbitmq.conf").write_text(config)
         (self.directory / "advanced.config").write_text(ADVANCED_CONFIG)
         (self.directory / "enabled_plugins").write_text("[].\n")
         log = self.directory / "output.log"
         # The node would start an epmd of its own, as a daemon that outlives it.
         epmd = ["epmd", "-port", self.env["ERL_EPMD_PORT"], "-address", "127.0.0.1"]
-        self._epmd = ServerProcess(epmd, self.env, log)
+        self._epmd: ServerProcess = joins._epmd if joins else ServerProcess(epmd, self.env, log)
         self._node = ServerProcess([str(SCRIPTS / "rabbitmq-server")], self.env, log)
 
     def _environment(self) -> dict[str, str]:
@@ -74,6 +79,11 @@ class PrivateRabbitMQ:
     def url(self) -> str:
         """The node's address: guest at the virtual host /."""
         return f"amqp://guest:guest@127.0.0.1:{self.port}//"
+
+    @property
+    def node(self) -> str:
+        """The node's name among Erlang's nodes."""
+        return self.env["RABBITMQ_NODENAME"]
 
     @property
     def pid(self) -> int:
@@ -148,3 +158,10 @@ class PrivateRabbitMQ:
             channel = connection.channel()
             for name in names:
                 channel.queue_delete(name)
+
+
+def _members(*nodes: str) -> str:
+    lines = ["cluster_formation.peer_discovery_backend = classic_config"]
+    for number, node in enumerate(nodes, 1):
+        lines.append(f"cluster_formation.classic_config.nodes.{number} = {node}")
+    return "\n".join(lines) + "\n"

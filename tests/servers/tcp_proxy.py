@@ -1,4 +1,4 @@
-"""A TCP proxy that misbehaves on demand: cut, delay, throttle or black-hole what passes."""
+"""A TCP proxy that misbehaves on demand: cut, tear, delay, throttle, refuse or black-hole."""
 
 import contextlib
 import socket
@@ -23,10 +23,14 @@ class TcpProxy:
         self.rate = 0
         self.hole = threading.Event()
         self._target = target
-        self._closing = False
+        self._tear_at = b""
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
+        self.open()
+
+    def open(self) -> None:
+        """Take connections: at the beginning, and again after `close`."""
         self._listener = socket.create_server(("127.0.0.1", self.port), backlog=128)
-        threading.Thread(target=self._accept, daemon=True).start()
+        threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
 
     def cut(self) -> None:
         """Reset every connection that passes through."""
@@ -35,20 +39,29 @@ class TcpProxy:
             for end in pair:
                 _close(end)
 
+    def tear(self, pattern: bytes) -> None:
+        """Cut one connection in the middle of what it sends: right behind the next `pattern`."""
+        self._tear_at = pattern
+
+    @property
+    def torn(self) -> bool:
+        """Whether what `tear` asked for has come to be."""
+        return not self._tear_at
+
     def close(self) -> None:
-        """Take no more connections and cut the others."""
-        self._closing = True
+        """Refuse connections from now on, and cut the others."""
         _close(self._listener)
         self.cut()
 
-    def _accept(self) -> None:
-        while not self._closing:
+    def _accept(self, listener: socket.socket) -> None:
+        while True:
             try:
-                near, _ = self._listener.accept()
+                near, _ = listener.accept()
+            except OSError:
+                return
+            try:
                 far = socket.create_connection(("127.0.0.1", self._target))
             except OSError:
-                if self._closing:
-                    return
                 near.close()
                 continue
             self._pairs.append((near, far))
@@ -63,9 +76,19 @@ class TcpProxy:
                 time.sleep(self.delay)
                 while self.hole.is_set():
                     time.sleep(0.05)
-                sink.sendall(data)
+                end = self._end_of_tear(data)
+                sink.sendall(data[:end])
+                if end:
+                    break
         _close(source)
         _close(sink)
+
+    def _end_of_tear(self, data: bytes) -> int | None:
+        pattern = self._tear_at
+        if not pattern or pattern not in data:
+            return None
+        self._tear_at = b""
+        return data.index(pattern) + len(pattern)
 
 
 def _close(end: socket.socket) -> None:
