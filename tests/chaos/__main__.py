@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
@@ -21,8 +21,6 @@ from tests.servers.postgresql import PrivatePostgreSQL
 from tests.servers.rabbitmq import PrivateRabbitMQ
 
 AFTERMATH_SECONDS = 1.5
-NAMED = 20
-"""How many of what was lost are named in the row; more are counted."""
 
 
 def main() -> int:
@@ -99,31 +97,41 @@ def suffer(world: World, name: str, fault: Fault, began: float) -> Row:
             pause(AFTERMATH_SECONDS)
         world.settled()
         grown = world.fleet.growth()
+        # What they hold goes back to the queues, where it is counted.
         world.fleet.end()
-        account, fleet, load = world.account, world.fleet, world.load
-        expected, received, dead = account.expected(), account.received(), account.dead()
-        lost, ghosts = expected - set(received) - dead, set(received) - expected
-        wrong = [f"lost: {pair}" for pair in account.names(lost)[:NAMED]]
-        wrong += [f"not to be received: {pair}" for pair in account.names(ghosts)[:NAMED]]
-        return Row(
-            fault=name,
-            events=len({number for number, _ in expected}),
-            expected=len(expected),
-            received=len(expected & set(received)),
-            duplicates=sum(received.values()) - len(received),
-            at_most=world.struck,
-            dead=len(dead),
-            lost=len(lost),
-            ghosts=len(ghosts),
-            queued=world.queued(),
-            refused=load.failed,
+        counted = count(world, name)
+        return replace(
+            counted,
+            refused=world.load.failed,
             may_refuse=fault.site_suffers,
-            broken=len(fleet.broken),
+            broken=len(world.fleet.broken),
             memory=round(grown.memory, 1),
             files=grown.files,
             seconds=round(time.monotonic() - began, 1),
-            wrong=wrong + fleet.broken,
+            wrong=counted.wrong + world.fleet.broken,
         )
+
+
+def count(world: World, name: str) -> Row:
+    """Return the account of the events."""
+    account = world.account
+    expected, received, dead = account.expected(), account.received(), account.dead()
+    lost, ghosts = expected - set(received) - dead, set(received) - expected
+    wrong = [f"lost: {pair}" for pair in account.names(lost)]
+    wrong += [f"not to be received: {pair}" for pair in account.names(ghosts)]
+    return Row(
+        fault=name,
+        events=len({number for number, _ in expected}),
+        expected=len(expected),
+        received=len(expected & set(received)),
+        duplicates=sum(received.values()) - len(received),
+        at_most=world.struck,
+        dead=len(dead),
+        lost=len(lost),
+        ghosts=len(ghosts),
+        queued=world.queued(),
+        wrong=wrong,
+    )
 
 
 def _report(row: Row, path: Path | None) -> None:

@@ -51,14 +51,15 @@ class Account:
         """The moment at which the receiver took something for the last time, 0 for never."""
         return self._accepted[-1][0] if self._accepted else 0.0
 
-    def in_flight(self, since: float | None = None) -> int:
+    def in_flight(self, unheard: float = 0.0) -> int:
         """Return how many pairs are under way: whatever strikes now may have them sent twice.
 
         These are the ones that are committed and not received, and those that were received so
-        lately that the broker may not know yet: since `since`, by default a moment ago.
+        lately that the broker may not know yet: a moment ago, or while it heard nothing, for
+        `unheard` seconds.
         """
-        start = time.monotonic() if since is None else since
-        lately = sum(moment > start - SETTLING_SECONDS for moment, _ in self._accepted)
+        start = time.monotonic() - unheard - SETTLING_SECONDS
+        lately = sum(moment > start for moment, _ in self._accepted)
         return len(self.expected() - set(self.received())) + lately
 
     def dead(self) -> set[Pair]:

@@ -116,22 +116,24 @@ class World:
         pause(1.5)
         self.fleet.measure()
 
-    def strike(self, since: float | None = None) -> None:
+    def strike(self, unheard: float = 0.0) -> None:
         """Note what is in flight, right before the blow.
 
-        With `since`, a moment of time.monotonic(), that is at the end of a fault that began then:
-        of what came meanwhile, the broker may not have heard.
+        For the last `unheard` seconds the broker has not heard of what was received.
         """
-        self.struck += self.account.in_flight(since)
+        self.struck += self.account.in_flight(unheard)
 
     @contextmanager
-    def lasting(self, seconds: float) -> Iterator[None]:
-        """Strike, and let what the block began last for so many seconds."""
+    def lasting(self, seconds: float, deaf: bool = False) -> Iterator[None]:
+        """Strike, let what the block began last for so many seconds, and strike again: it ends.
+
+        `deaf` says that the broker hears nothing meanwhile.
+        """
         self.strike()
         began = time.monotonic()
         yield
         pause(seconds)
-        self.strike(since=began)
+        self.strike(time.monotonic() - began if deaf else 0.0)
 
     def settled(self) -> None:
         """Wait until everything expected has arrived or is dead, and the queues are empty."""

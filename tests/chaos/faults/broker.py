@@ -13,7 +13,7 @@ def broker_killed(world: World) -> None:
 @fault("broker-restarted")
 def broker_restarted(world: World) -> None:
     """Stop the broker's application in good order, and start it again."""
-    with world.lasting(2):
+    with world.lasting(2, deaf=True):
         world.rabbitmq.ctl("stop_app")
     world.rabbitmq.ctl("start_app")
 
@@ -25,7 +25,7 @@ def broker_away(world: World) -> None:
 
 
 def _away(world: World, seconds: float) -> None:
-    with world.lasting(seconds):
+    with world.lasting(seconds, deaf=True):
         world.rabbitmq.kill()
     world.rabbitmq.start()
 

@@ -49,6 +49,6 @@ def network_throttled(world: World) -> None:
 @fault("network-black-hole")
 def black_hole(world: World) -> None:
     """Nothing passes to or from the broker for 40 s, and nobody is told."""
-    with world.lasting(40):
+    with world.lasting(40, deaf=True):
         world.proxy.hole.set()
     world.proxy.hole.clear()

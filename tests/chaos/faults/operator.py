@@ -44,8 +44,8 @@ def wrong_permissions(world: World) -> None:
 
 @fault("wrong-password")
 def wrong_password(world: World) -> None:
-    """The password was changed while a matcher starts; it is changed back 4 s later."""
-    member = world.fleet.any_of("matcher")
+    """The password was changed while a role starts; it is changed back 4 s later."""
+    member = world.fleet.any_of(world.chance.choice(("publisher", "matcher", "deliverer")))
     world.strike()
     world.fleet.kill(member)
     world.rabbitmq.ctl("change_password", "guest", "another")
