@@ -84,8 +84,10 @@ def _round(name: str, world: Callable[..., World]) -> Row:
     with _cluster(fault.cluster) as cluster:
         try:
             return suffer(world(cluster=cluster, old=fault.old), name, fault, began)
-        except AssertionError as error:
-            return Row(name, seconds=round(time.monotonic() - began, 1), wrong=[str(error)])
+        except Exception as error:
+            # The others shall have their turn; this one is bad.
+            wrong = [f"{type(error).__name__}: {error}"]
+            return Row(name, seconds=round(time.monotonic() - began, 1), wrong=wrong)
 
 
 def suffer(world: World, name: str, fault: Fault, began: float) -> Row:

@@ -57,9 +57,11 @@ def disk_alarm(world: World) -> None:
 
 def _alarm(world: World, command: str, alarmed: str, normal: str) -> None:
     answered = world.load.answered
-    with world.lasting(8):
-        world.rabbitmq.ctl(command, alarmed)
-        alarms = world.rabbitmq.ctl("eval", "rabbit_alarm:get_alarms().")
-        assert "resource_limit" in alarms, f"no alarm: {alarms}"
-    world.rabbitmq.ctl(command, normal)
+    try:
+        with world.lasting(8):
+            world.rabbitmq.ctl(command, alarmed)
+            alarms = world.rabbitmq.ctl("eval", "rabbit_alarm:get_alarms().")
+            assert "resource_limit" in alarms, f"no alarm: {alarms}"
+    finally:
+        world.rabbitmq.ctl(command, normal)
     assert world.load.answered > answered, "the site answered no request during the alarm"
