@@ -121,13 +121,17 @@ def count(world: World, name: str) -> Row:
     lost, ghosts = expected - set(received) - dead, set(received) - expected
     wrong = [f"lost: {pair}" for pair in account.names(lost)]
     wrong += [f"not to be received: {pair}" for pair in account.names(ghosts)]
+    again = {pair: count - 1 for pair, count in received.items() if count > 1}
+    unexplained = set(again) - set(world.struck)
+    wrong += [f"received again, without cause: {pair}" for pair in account.names(unexplained)]
     return Row(
         fault=name,
         events=len({number for number, _ in expected}),
         expected=len(expected),
         received=len(expected & set(received)),
-        duplicates=sum(received.values()) - len(received),
-        at_most=world.struck,
+        duplicates=sum(again.values()),
+        at_most=sum(world.struck.values()),
+        unexplained=sum(again[pair] for pair in unexplained),
         dead=len(dead),
         lost=len(lost),
         ghosts=len(ghosts),

@@ -37,10 +37,11 @@ class Account:
             if wants(order)
         }
 
-    def accept(self, request: Received) -> None:
-        """Note what the receiver took."""
+    def accept(self, request: Received) -> Pair:
+        """Note what the receiver took, and return it."""
         pair = json.loads(request.body)["number"], int(request.headers["durian-listener"])
         self._accepted.append((time.monotonic(), pair))
+        return pair
 
     def received(self) -> "Counter[Pair]":
         """Return how often the receiver took each pair."""
@@ -51,16 +52,15 @@ class Account:
         """The moment at which the receiver took something for the last time, 0 for never."""
         return self._accepted[-1][0] if self._accepted else 0.0
 
-    def in_flight(self, unheard: float = 0.0) -> int:
-        """Return how many pairs are under way: whatever strikes now may have them sent twice.
+    def in_flight(self, since: float) -> set[Pair]:
+        """Return which pairs are under way: whatever strikes now may have them sent again.
 
-        These are the ones that are committed and not received, and those that were received so
-        lately that the broker may not know yet: a moment ago, or while it heard nothing, for
-        `unheard` seconds.
+        These are the ones that are committed and not received, and those that were received later
+        than a moment before `since`: the broker may not know yet.
         """
-        start = time.monotonic() - unheard - SETTLING_SECONDS
-        lately = sum(moment > start for moment, _ in self._accepted)
-        return len(self.expected() - set(self.received())) + lately
+        start = since - SETTLING_SECONDS
+        lately = {pair for moment, pair in self._accepted if moment > start}
+        return self.expected() - set(self.received()) | lately
 
     def dead(self) -> set[Pair]:
         """Return what is in the dead-letter queue."""

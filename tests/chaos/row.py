@@ -30,10 +30,11 @@ COLUMNS = {
 class Row:
     """The account of one fault.
 
-    `at_most` is how many of the received may be duplicates; `ghosts` were received and had not
-    happened; `refused` counts requests that the site failed or let wait; `broken`, processes that
-    ended by themselves or did not end well; `memory` (in MB) and `files` say by how much the
-    process that grew most has grown; `wrong` is what else went wrong.
+    `at_most` is how many duplicates the fault explains, and `unexplained` counts those of
+    deliveries that were not in flight when it struck; `ghosts` were received and had not happened;
+    `refused` counts requests that the site failed or let wait; `broken`, processes that ended by
+    themselves or did not end well; `memory` (in MB) and `files` say by how much the process that
+    grew most has grown; `wrong` is what else went wrong.
     """
 
     fault: str
@@ -42,6 +43,7 @@ class Row:
     received: int = 0
     duplicates: int = 0
     at_most: int = 0
+    unexplained: int = 0
     dead: int = 0
     lost: int = 0
     ghosts: int = 0
@@ -64,7 +66,7 @@ class Row:
         """The columns that are bad."""
         over = {
             "expected": not self.expected,
-            "duplicates": self.duplicates > self.at_most,
+            "duplicates": self.unexplained or self.duplicates > self.at_most,
             "lost": self.lost,
             "ghosts": self.ghosts,
             "queued": self.queued,
@@ -78,7 +80,7 @@ class Row:
 
     def line(self) -> str:
         """Return the row for a terminal."""
-        counts = "".join(f"{getattr(self, name):>9}" for name in COLUMNS)
+        counts = "".join(f"{getattr(self, name):>10}" for name in COLUMNS)
         bad = f"  BAD: {', '.join(self.faults)}" if self.faults else ""
         return f"{self.fault:28}{counts}{bad}"
 
@@ -90,7 +92,7 @@ class Row:
 
 def head() -> str:
     """Return the head of the table for a terminal."""
-    return f"{'fault':28}" + "".join(f"{name:>9}" for name in COLUMNS.values())
+    return f"{'fault':28}" + "".join(f"{name:>10}" for name in COLUMNS.values())
 
 
 def markdown_head() -> str:

@@ -4,7 +4,7 @@ import json
 import os
 import random
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any
 import psycopg
 
 from tests.acceptance.shop import ROOT, Shop
-from tests.chaos.account import Account
+from tests.chaos.account import Account, Pair
 from tests.chaos.fleet import Fleet
 from tests.chaos.load import Load
 from tests.chaos.previous import previous_revision, unpack
@@ -95,8 +95,8 @@ class World:
         self.answers_lost = False
         # Not at once: some are in flight at any moment, so that a fault has what to hit.
         self.latency = 0.05
-        self.struck = 0
-        """How many deliveries were in flight when something struck: the most that come twice."""
+        self.struck: Counter[Pair] = Counter()
+        """How often each delivery was in flight when something struck."""
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -116,24 +116,21 @@ class World:
         pause(1.5)
         self.fleet.measure()
 
-    def strike(self, unheard: float = 0.0) -> None:
-        """Note what is in flight, right before the blow.
-
-        For the last `unheard` seconds the broker has not heard of what was received.
-        """
-        self.struck += self.account.in_flight(unheard)
+    @contextmanager
+    def striking(self) -> Iterator[None]:
+        """Note what is in flight while the block strikes its blow: that may come once more."""
+        began = time.monotonic()
+        before = self.account.in_flight(since=began)
+        yield
+        self.struck.update(before | self.account.in_flight(since=began))
 
     @contextmanager
-    def lasting(self, seconds: float, deaf: bool = False) -> Iterator[None]:
-        """Strike, let what the block began last for so many seconds, and strike again: it ends.
-
-        `deaf` says that the broker hears nothing meanwhile.
-        """
-        self.strike()
-        began = time.monotonic()
-        yield
+    def lasting(self, seconds: float) -> Iterator[None]:
+        """Strike, let what the block began last for so many seconds, and strike again: it ends."""
+        with self.striking():
+            yield
         pause(seconds)
-        self.strike(time.monotonic() - began if deaf else 0.0)
+        self.struck.update(self.account.in_flight(since=time.monotonic()))
 
     def settled(self) -> None:
         """Wait until everything expected has arrived or is dead, and the queues are empty."""
@@ -187,8 +184,9 @@ class World:
     def _answer(self, request: Received) -> Answer:
         if self.failing:
             return Answer(503)
-        self.account.accept(request)
-        self.struck += self.answers_lost
+        pair = self.account.accept(request)
+        if self.answers_lost:
+            self.struck[pair] += 1
         return Answer(delay=self.latency)
 
     def _close(self) -> None:

@@ -13,8 +13,9 @@ def broker_killed(world: World) -> None:
 @fault("broker-restarted")
 def broker_restarted(world: World) -> None:
     """Stop the broker's application in good order, and start it again."""
-    with world.lasting(2, deaf=True):
+    with world.striking():
         world.rabbitmq.ctl("stop_app")
+        pause(2)
     world.rabbitmq.ctl("start_app")
 
 
@@ -25,8 +26,9 @@ def broker_away(world: World) -> None:
 
 
 def _away(world: World, seconds: float) -> None:
-    with world.lasting(seconds, deaf=True):
+    with world.striking():
         world.rabbitmq.kill()
+        pause(seconds)
     world.rabbitmq.start()
 
 

@@ -14,8 +14,8 @@ BASIC_ACK = bytes.fromhex("003c 0050")
 def connections_cut(world: World) -> None:
     """Reset every connection to the broker, in the middle of whatever they do, five times."""
     for _ in range(5):
-        world.strike()
-        world.proxy.cut()
+        with world.striking():
+            world.proxy.cut()
         pause(world.chance.uniform(0.3, 1.5))
 
 
@@ -24,9 +24,9 @@ def torn_in_publish(world: World) -> None:
     """Cut one connection after the other in the middle of a publish, of a confirm or of an ack."""
     for _ in range(5):
         for pattern in (BASIC_PUBLISH, BASIC_ACK):
-            world.strike()
-            world.proxy.tear(pattern)
-            wait_until(lambda: world.proxy.torn, 30, "a connection was torn")
+            with world.striking():
+                world.proxy.tear(pattern)
+                wait_until(lambda: world.proxy.torn, 30, "a connection was torn")
             pause(world.chance.uniform(0.1, 0.6))
 
 
@@ -49,6 +49,7 @@ def network_throttled(world: World) -> None:
 @fault("network-black-hole")
 def black_hole(world: World) -> None:
     """Nothing passes to or from the broker for 40 s, and nobody is told."""
-    with world.lasting(40, deaf=True):
+    with world.striking():
         world.proxy.hole.set()
+        pause(40)
     world.proxy.hole.clear()

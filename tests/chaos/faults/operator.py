@@ -14,9 +14,9 @@ def queues_deleted(world: World) -> None:
     The roles say so, each of the queue that it consumes; once the queues are declared again, a
     replay from the archive brings back what was in them.
     """
-    for queue in ("match", "deliver"):
-        world.strike()
-        world.rabbitmq.delete_queues(f"{world.name}.durian.{queue}.")
+    with world.striking():
+        for queue in ("match", "deliver"):
+            world.rabbitmq.delete_queues(f"{world.name}.durian.{queue}.")
     for role, queue in (("matcher", "match"), ("deliverer", "deliver")):
         said = f"Queue '{world.name}.durian.{queue}.v1' was deleted"
         for member in world.fleet.of(role):
@@ -28,8 +28,8 @@ def queues_deleted(world: World) -> None:
     done = world.shop.run("topology")
     assert done.returncode == 0, done.stderr
     pause(3)
-    world.strike()
-    done = world.shop.run("replay", "--all", "--since", "1h", "--failed")
+    with world.striking():
+        done = world.shop.run("replay", "--all", "--since", "1h", "--failed")
     assert done.returncode == 0, done.stderr
 
 
@@ -46,8 +46,8 @@ def wrong_permissions(world: World) -> None:
 def wrong_password(world: World) -> None:
     """The password was changed while a role starts; it is changed back 4 s later."""
     member = world.fleet.any_of(world.chance.choice(("publisher", "matcher", "deliverer")))
-    world.strike()
-    world.fleet.kill(member)
+    with world.striking():
+        world.fleet.kill(member)
     world.rabbitmq.ctl("change_password", "guest", "another")
     world.fleet.revive(member)
     pause(4)

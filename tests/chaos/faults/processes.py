@@ -13,8 +13,8 @@ def _killed(role: str) -> Harm:
         for _ in range(3):
             member = world.fleet.any_of(role)
             pause(world.chance.uniform(0.0, 0.2))
-            world.strike()
-            world.fleet.kill(member)
+            with world.striking():
+                world.fleet.kill(member)
             pause(world.chance.uniform(0.2, 1.0))
             world.fleet.revive(member)
             pause(world.chance.uniform(0.5, 1.5))
@@ -25,8 +25,8 @@ def _killed(role: str) -> Harm:
 def _terminated(role: str) -> Harm:
     def terminate(world: World) -> None:
         member = world.fleet.any_of(role)
-        world.strike()
-        world.fleet.terminate([member])
+        with world.striking():
+            world.fleet.terminate([member])
         pause(1.0)
         world.fleet.revive(member)
         pause(2.0)

@@ -13,8 +13,8 @@ LATE_SECONDS = 6.0
 @fault("receiver-down")
 def receiver_down(world: World) -> None:
     """The receiver takes no connections for 3 s."""
-    world.strike()
-    world.door.close()
+    with world.striking():
+        world.door.close()
     pause(HARM_SECONDS)
     world.door.open()
 
@@ -33,13 +33,13 @@ def receiver_resetting(world: World) -> None:
 
     Whatever it took meanwhile, it may be sent again.
     """
-    world.strike()
-    world.answers_lost = True
     until = time.monotonic() + HARM_SECONDS
-    while time.monotonic() < until:
-        world.door.cut()
-        pause(0.1)
-    world.answers_lost = False
+    with world.striking():
+        world.answers_lost = True
+        while time.monotonic() < until:
+            world.door.cut()
+            pause(0.1)
+        world.answers_lost = False
 
 
 @fault("receiver-late")

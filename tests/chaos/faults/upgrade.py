@@ -10,8 +10,8 @@ def _upgraded(roles: tuple[str, ...]) -> Harm:
     def upgrade(world: World) -> None:
         for role in roles:
             for member in world.fleet.of(role):
-                world.strike()
-                world.fleet.replace(member)
+                with world.striking():
+                    world.fleet.replace(member)
             # So old and new work beside each other, the roles on either side of this one too.
             pause(1.5)
 
