@@ -25,12 +25,21 @@ class Load:
     """Places orders in batches, steadily, until told to stop."""
 
     def __init__(self, shop: Shop, chance: random.Random) -> None:
-        self.answered = 0
-        self.failed = 0
+        self._failed: list[bool] = []
         self._shop = shop
         self._chance = chance
         self._numbers = itertools.count(step=BATCH)
         self._stop = threading.Event()
+
+    @property
+    def failed(self) -> int:
+        """How many requests the site refused, failed, or let wait for too long."""
+        return sum(self._failed)
+
+    @property
+    def answered(self) -> int:
+        """How many requests the site answered in time."""
+        return len(self._failed) - self.failed
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -59,8 +68,7 @@ class Load:
         except requests.RequestException:
             # The shop's table says afterwards which of them were committed.
             failed = True
-        self.answered += not failed
-        self.failed += failed
+        self._failed.append(failed)
 
     def _orders(self) -> list[dict[str, Any]]:
         first = next(self._numbers)

@@ -193,6 +193,9 @@ class World:
         self.proxy.close()
         self.door.close()
         self.receiver.close()
+        if self.rabbitmq.running and not self.cluster:
+            # Hundreds of them would make each later start of the node a long one.
+            self.rabbitmq.delete_queues(f"{self.name}.")
         if os.environ.get("DURIAN_CHAOS_KEEP"):
             for log in Path(self._folder.name).glob("*.log"):
                 log.rename(Path(os.environ["DURIAN_CHAOS_KEEP"]) / f"{self.name}-{log.name}")
