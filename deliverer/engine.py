@@ -6,13 +6,15 @@ import selectors
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import pycurl
 from requests import PreparedRequest
 
-from deliverer.http import Exchange, Result, Settings
+from deliverer.http import Exchange, Result, Settings, name_of
+from deliverer.resolver import Answer, Resolver
 from durian.errors import ConnectionFailed, DeliveryError, Unavailable
 from durian.wire.wakeup import Wakeup
 
@@ -66,7 +68,9 @@ class Engine:
         self._multi.setopt(pycurl.M_TIMERFUNCTION, self._on_timer)
         self._wakeup = Wakeup()
         self._selector = selectors.DefaultSelector()
-        self._selector.register(self._wakeup, selectors.EVENT_READ)
+        self._resolver = Resolver()
+        for source in (self._wakeup, self._resolver):
+            self._selector.register(source, selectors.EVENT_READ)
         self._submitted: deque[_Job] = deque()
         self._under_way: dict[pycurl.Curl, _UnderWay] = {}
         self._free: list[pycurl.Curl] = []
@@ -112,22 +116,46 @@ class Engine:
         for key, events in self._selector.select(self._patience()):
             if key.fileobj is self._wakeup:
                 self._wakeup.clear()
-            else:
+            elif key.fileobj is not self._resolver:
                 self._multi.socket_action(key.fd, _READY[events])
         if self._timer is not None and self._timer <= time.monotonic():
             self._timer = None
             self._multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
         self._collect()
+        self._resolver.turn()
         while self._submitted:
             self._begin(self._submitted.popleft())
 
     def _patience(self) -> float | None:
-        return None if self._timer is None else max(self._timer - time.monotonic(), 0.0)
+        patience = self._resolver.patience()
+        if self._timer is None:
+            return patience
+        timer = max(self._timer - time.monotonic(), 0.0)
+        return timer if patience is None else min(timer, patience)
 
     def _begin(self, job: _Job) -> None:
-        handle = self._free.pop() if self._free else pycurl.Curl()
+        began = time.monotonic()
         try:
-            exchange = Exchange(handle, job.request, job.timeout, self._settings)
+            name = name_of(job.request, self._settings)
+        except DeliveryError as error:
+            _call(job.on_result, error, 0.0)
+            return
+        if name:
+            self._resolver.resolve(name, job.timeout, partial(self._on_addresses, job, began))
+        else:
+            self._make(job, began)
+
+    def _on_addresses(self, job: _Job, began: float, answer: Answer) -> None:
+        if isinstance(answer, DeliveryError):
+            _call(job.on_result, answer, time.monotonic() - began)
+        else:
+            self._make(job, began, answer)
+
+    def _make(self, job: _Job, began: float, addresses: Sequence[str] = ()) -> None:
+        handle = self._free.pop() if self._free else pycurl.Curl()
+        spent = time.monotonic() - began if addresses else 0.0
+        try:
+            exchange = Exchange(handle, job.request, job.timeout, self._settings, addresses, spent)
         except DeliveryError as error:
             self._refuse(job, handle, error)
             return
@@ -135,7 +163,7 @@ class Engine:
             logger.exception("A request could not be made.")
             self._refuse(job, handle, ConnectionFailed(f"The request cannot be made: {error}"))
             return
-        self._under_way[handle] = _UnderWay(exchange, job.on_result, time.monotonic())
+        self._under_way[handle] = _UnderWay(exchange, job.on_result, began)
         self._multi.add_handle(handle)
 
     def _refuse(self, job: _Job, handle: pycurl.Curl, error: DeliveryError) -> None:
@@ -170,6 +198,7 @@ class Engine:
         stopped = ConnectionFailed("The deliverer was stopped before the answer came.")
         for _, on_result, began in self._under_way.values():
             _call(on_result, stopped, time.monotonic() - began)
+        self._resolver.close(stopped)
         for job in self._submitted:
             _call(job.on_result, stopped, 0.0)
         # It would wait for resolvers that still ask name servers which do not answer.

@@ -10,10 +10,11 @@ import io
 import logging
 import socket
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NamedTuple
 
 import certifi
 import pycurl
@@ -27,7 +28,7 @@ from durian.errors import (
     InvalidAnswer,
     TLSFailed,
 )
-from durian.guard import Guard
+from durian.guard import DEFAULT_PORTS, Guard, is_address
 
 logger = logging.getLogger("durian.deliverer")
 
@@ -74,12 +75,20 @@ class Settings:
 class Exchange:
     """One request and its answer, on a handle of libcurl that is new or has been reset.
 
-    Raises AddressRefused or InvalidURL for a URL that is not called, ConnectionFailed for a request
-    that cannot be written as HTTP.
+    It ends `timeout` seconds after it began, of which so many are `spent`. `addresses` are those of
+    the URL's host; libcurl looks it up itself if there are none given. Raises AddressRefused or
+    InvalidURL for a URL that is not called, ConnectionFailed for a request that cannot be written
+    as HTTP.
     """
 
     def __init__(
-        self, handle: pycurl.Curl, request: PreparedRequest, timeout: float, settings: Settings
+        self,
+        handle: pycurl.Curl,
+        request: PreparedRequest,
+        timeout: float,
+        settings: Settings,
+        addresses: Sequence[str] = (),
+        spent: float = 0.0,
     ) -> None:
         self._handle = handle
         self._request = request
@@ -90,9 +99,14 @@ class Exchange:
         self._answer = b""
         self._headers: list[bytes] = []
         self._headers_size = 0
-        url, self._host = _checked(settings.guard, request.url or "")
+        called = _checked(settings.guard, request.url or "")
+        self._host = called.host
         try:
-            self._configure(url, settings)
+            self._configure(called.url, settings, timeout - spent)
+            if addresses:
+                # The plus lets libcurl forget them after a minute.
+                entry = f"+{called.host}:{called.port}:{','.join(addresses)}"
+                handle.setopt(pycurl.RESOLVE, [entry])
             self._configure_request()
         except (pycurl.error, UnicodeError) as error:
             raise ConnectionFailed(f"The request cannot be made: {error}") from error
@@ -102,11 +116,11 @@ class Exchange:
         cut = code == pycurl.E_WRITE_ERROR and len(self._answer) == MAX_ANSWER
         return self._error(code, message) if code and not cut else self._response()
 
-    def _configure(self, url: str, settings: Settings) -> None:
+    def _configure(self, url: str, settings: Settings, seconds: float) -> None:
         set_option = self._handle.setopt
         set_option(pycurl.URL, url)
         set_option(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
-        set_option(pycurl.TIMEOUT_MS, max(1, int(self._timeout * 1000)))
+        set_option(pycurl.TIMEOUT_MS, max(1, int(seconds * 1000)))
         # Signals would interrupt other threads.
         set_option(pycurl.NOSIGNAL, 1)
         # Empty, not unset: libcurl would look into the environment.
@@ -239,11 +253,29 @@ def perform(
         handle.reset()
 
 
+def name_of(request: PreparedRequest, settings: Settings) -> str:
+    """Return the name that is looked up for `request`, empty if its URL holds an address.
+
+    It is empty behind a proxy, too, which looks names up itself. Raises AddressRefused or
+    InvalidURL.
+    """
+    called = _checked(settings.guard, request.url or "")
+    return "" if settings.proxy else called.name
+
+
+class _Called(NamedTuple):
+    url: str
+    host: str
+    port: int
+    name: str
+
+
 @lru_cache(maxsize=10_000)
-def _checked(guard: Guard, url: str) -> tuple[str, str]:
-    """Return the URL to call for `url`, and its host. Raises AddressRefused or InvalidURL."""
+def _checked(guard: Guard, url: str) -> _Called:
+    """Return what to call for `url`. Raises AddressRefused or InvalidURL."""
     parts = guard.check_url(url)
-    return parts.geturl(), parts.hostname or ""
+    host, port = parts.hostname or "", parts.port or DEFAULT_PORTS[parts.scheme]
+    return _Called(parts.geturl(), host, port, "" if is_address(host) else host)
 
 
 def _text(value: str | bytes) -> str:

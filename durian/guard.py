@@ -149,6 +149,11 @@ class Guard:
             raise AddressRefused(f'Port {port} of {host} is not in DURIAN["ALLOW_PORTS"].')
 
 
+def is_address(host: str) -> bool:
+    """Say whether `host`, in the form that `check_url` gives it, is an address and not a name."""
+    return _parsed(host) is not None
+
+
 def _split(url: str) -> tuple[SplitResult, int]:
     """Return the parts and the port of `url`; raises InvalidURL, without a password in it."""
     if len(url) > MAX_URL:

@@ -3,7 +3,8 @@
     python -m tests.benchmarks.http_engine [--posts 20000] [--in-flight 256] [--threads 16] [--json]
 
 All of them call the same private nginx, which answers 204, in the same run and with the same
-requests, already prepared and signed. It ends after a minute at the latest, however slow the
+requests, already prepared and signed; the engine once by the address and once by the name
+localhost. It ends after a minute at the latest, however slow the
 machine: a way that has not ended by its share of it shows what it did.
 """
 
@@ -12,7 +13,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import psutil
 import pycurl
@@ -109,6 +110,13 @@ def by_engine(load: Load) -> int:
     return made
 
 
+def by_engine_and_name(load: Load) -> int:
+    """Make the POSTs by durian's engine, to a host whose name has to be resolved."""
+    request = load.request.copy()
+    request.url = str(request.url).replace("127.0.0.1", "localhost")
+    return by_engine(replace(load, request=request))
+
+
 def by_session(load: Load) -> int:
     """Make the POSTs by a requests.Session for each thread."""
     return _in_threads(load, requests.Session)
@@ -153,6 +161,7 @@ def _check(result: Result) -> None:
 WAYS: dict[str, Callable[[Load], int]] = {
     "libcurl multi, bare (the limit)": by_libcurl,
     "Engine": by_engine,
+    "Engine, by a name": by_engine_and_name,
     "requests.Session on CurlAdapter, threads": by_adapter,
     "requests.Session, threads": by_session,
 }

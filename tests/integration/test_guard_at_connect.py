@@ -10,23 +10,16 @@ from dataclasses import replace
 
 import pytest
 
+from tests.integration.calls import DEADLINE, Call, Outcome, make
 from tests.integration.conformance import WAYS
-from tests.servers import internet
-from tests.servers.internet import (
-    LOOPBACK,
-    PORT,
-    PRIVATE,
-    PUBLIC,
-    PUBLIC_V6,
-    Call,
-    Outcome,
-)
+from tests.servers.internet import LOOPBACK, PORT, PRIVATE, PUBLIC, PUBLIC_V6, available
 
 OPEN = {
     "a name of a public address": (f"http://WAY.public.example:{PORT}/", PUBLIC),
     "a name of a public IPv6 address": (f"http://WAY.public6.example:{PORT}/", PUBLIC_V6),
     "a name with a trailing dot": (f"http://WAY.public.example.:{PORT}/", PUBLIC),
     "a name in international letters": (f"http://bücher.example:{PORT}/", PUBLIC),
+    "a name in /etc/hosts": (f"http://listed.example:{PORT}/", PUBLIC),
     "a public address": (f"http://{PUBLIC}:{PORT}/", PUBLIC),
     "a public address in one number": (f"http://1572395042:{PORT}/", PUBLIC),
     "several addresses of which one is private": (f"http://WAY.several.example:{PORT}/", PUBLIC),
@@ -38,6 +31,7 @@ REFUSED_AT_CONNECT = {
     "a name of a private address": f"http://WAY.private.example:{PORT}/",
     "a name with a trailing dot": f"http://WAY.private.example.:{PORT}/",
     "several private addresses": f"http://WAY.inside.example:{PORT}/",
+    "a name in /etc/hosts": f"http://listed-inside.example:{PORT}/",
     "IPv4 mapped into IPv6": f"http://WAY.mapped.example:{PORT}/",
     "IPv4-compatible IPv6": f"http://WAY.compatible.example:{PORT}/",
     "NAT64": f"http://WAY.nat64.example:{PORT}/",
@@ -128,10 +122,10 @@ def by(way: str, call: Call | str) -> Call:
 @pytest.fixture(scope="module")
 def outcomes() -> Outcomes:
     """What came of all the calls, by their repr."""
-    if not internet.available():
+    if not available():
         pytest.skip("needs unprivileged user namespaces, unshare (util-linux) and ip (iproute2)")
     calls = list(_calls())
-    return dict(zip(map(repr, calls), internet.make(calls), strict=True))
+    return dict(zip(map(repr, calls), make(calls), strict=True))
 
 
 @pytest.fixture(params=WAYS)
@@ -186,7 +180,7 @@ def test_a_name_server_that_never_answers(outcomes: Outcomes, way: str) -> None:
     assert outcome.error.startswith("DeadlineExceeded")
     assert "Resolving" in outcome.error
     assert not outcome.permanent
-    assert outcome.seconds < internet.DEADLINE + 1
+    assert outcome.seconds < DEADLINE + 1
 
 
 @pytest.mark.parametrize("name", ALLOWED)

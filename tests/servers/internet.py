@@ -12,23 +12,16 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from ipaddress import ip_address
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from requests import Response
-
-from deliverer.http import Result, Settings
-from durian.guard import Guard
 from durian.simulator import Behaviour, Simulator
-from tests.integration.conformance import WAYS, post
 
 PORT = 8080
-DEADLINE = 1.5
 PUBLIC, PUBLIC_V6 = "93.184.216.34", "2606:2800:21f::34"
 PRIVATE, LOOPBACK, LOOPBACK_V6 = "10.1.2.3", "127.0.0.1", "::1"
 ABSENT = "93.184.216.99"
@@ -51,6 +44,8 @@ NAMES: dict[str, list[list[str]]] = {
     "teredo.example": [["2001:0:a01:203::1"]],
     "isatap.example": [["2001:db8:1::5efe:a01:203"]],
     "xn--bcher-kva.example": [[PUBLIC]],
+    "many.example": [[f"10.9.{number // 100}.{number % 100}" for number in range(30)]],
+    "empty.example": [[]],
     "silent.example": [],
 }
 """What the DNS answers to the first look-up of a name, the second and so on; the last one stays.
@@ -58,29 +53,11 @@ NAMES: dict[str, list[list[str]]] = {
 A name without an answer gets none at all, not even that it does not exist.
 """
 
+FAILURES = {"absent.example": 3, "failing.example": 2, "refusing.example": 5}
+"""The code of the DNS's error for a name: it does not exist, the server fails, it refuses."""
 
-@dataclass(frozen=True)
-class Call:
-    """Call `url` in one of the WAYS, `times` in a row, each with an engine of its own."""
-
-    url: str
-    way: str
-    times: int = 1
-    allow_networks: Sequence[str] = ()
-    allow_hosts: Sequence[str] = ()
-    allow_ports: Sequence[int] = ()
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """The answer's status or the error's name and text, the addresses that were reached, and the
-    seconds until all was over, the stopping of an engine included."""
-
-    status: int | None
-    error: str
-    permanent: bool
-    reached: Sequence[str]
-    seconds: float
+HOSTS = {"listed.example": PUBLIC, "listed-inside.example": PRIVATE}
+"""What /etc/hosts says; the DNS knows none of them."""
 
 
 def available() -> bool:
@@ -91,17 +68,20 @@ def available() -> bool:
         return False
 
 
-def make(calls: Sequence[Call]) -> list[list[Outcome]]:
-    """Make `calls` in a new namespace, and return what came of each time of each."""
+def inside(module: str, argument: Any) -> Any:
+    """Run `module` in a new namespace and return what it prints; both are JSON.
+
+    What it does there it does within `internet()`.
+    """
     process = subprocess.run(
-        _in_namespace(sys.executable, "-m", __name__),
-        input=json.dumps([asdict(call) for call in calls]),
+        _in_namespace(sys.executable, "-m", module),
+        input=json.dumps(argument),
         stdout=subprocess.PIPE,
         text=True,
         timeout=60,
         check=True,
     )
-    return [[Outcome(**outcome) for outcome in times] for times in json.loads(process.stdout)]
+    return json.loads(process.stdout)
 
 
 def _in_namespace(*command: str) -> list[str]:
@@ -116,11 +96,12 @@ class _NameServer(socketserver.BaseRequestHandler):
     def handle(self) -> None:
         packet, reply = self.request
         name, kind, end = _question(packet)
-        answers = NAMES.get(".".join(name.split(".")[-2:]), [[]])
-        if not answers:
-            return
+        domain = ".".join(name.split(".")[-2:])
         number = self.looked_up[name, kind]
         self.looked_up[name, kind] += 1
+        answers = NAMES.get(domain, [[]])
+        if not answers:
+            return
         version = {1: 4, 28: 6}.get(kind)
         found = [ip_address(text) for text in answers[min(number, len(answers) - 1)]]
         records = [
@@ -128,7 +109,8 @@ class _NameServer(socketserver.BaseRequestHandler):
             for each in found
             if each.version == version
         ]
-        header = packet[:2] + struct.pack("!HHHHH", 0x8580, 1, len(records), 0, 0)
+        flags = 0x8580 | FAILURES.get(domain, 0)
+        header = packet[:2] + struct.pack("!HHHHH", flags, 1, len(records), 0, 0)
         reply.sendto(header + packet[12:end] + b"".join(records), self.client_address)
 
 
@@ -140,55 +122,46 @@ def _question(packet: bytes) -> tuple[str, int, int]:
     return ".".join(labels).lower(), int.from_bytes(packet[at + 1 : at + 3], "big"), at + 5
 
 
+@dataclass
+class Internet:
+    """`reached` gets each address when a connection comes to it; `looked_up` counts questions.
+
+    The latter are counted by name and kind, 1 for IPv4 addresses and 28 for IPv6 ones.
+    """
+
+    reached: list[str] = field(default_factory=list)
+    looked_up: Counter[tuple[str, int]] = field(default_factory=lambda: _NameServer.looked_up)
+
+
 @contextmanager
-def _internet() -> Iterator[list[str]]:
-    """Set up the namespace; gives the list to which each address is added when it is reached."""
+def internet() -> Iterator[Internet]:
+    """Set up the namespace in which this process runs."""
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     for address in (PUBLIC, PUBLIC_V6, PRIVATE):
         subprocess.run(["ip", "address", "add", address, "dev", "lo"], check=True)
-    with tempfile.NamedTemporaryFile("w") as resolver, ExitStack() as stack:
-        resolver.write("nameserver 127.0.0.1\n")
-        resolver.flush()
-        subprocess.run(["mount", "--bind", resolver.name, "/etc/resolv.conf"], check=True)
+    lines = [f"{address} {name}\n" for name, address in HOSTS.items()]
+    with ExitStack() as stack:
+        stack.enter_context(_replaced("/etc/resolv.conf", "nameserver 127.0.0.1\n"))
+        stack.enter_context(_replaced("/etc/hosts", "127.0.0.1 localhost\n" + "".join(lines)))
         server = stack.enter_context(
             socketserver.ThreadingUDPServer(("127.0.0.1", 53), _NameServer)
         )
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         stack.callback(server.shutdown)
-        reached: list[str] = []
+        here = Internet()
         for address in ADDRESSES:
-            note = _noting(reached, address)
-            stack.enter_context(note)
-        yield reached
+            stack.enter_context(_noting(here.reached, address))
+        yield here
+
+
+@contextmanager
+def _replaced(path: str, content: str) -> Iterator[None]:
+    with tempfile.NamedTemporaryFile("w") as file:
+        file.write(content)
+        file.flush()
+        subprocess.run(["mount", "--bind", file.name, path], check=True)
+        yield
 
 
 def _noting(reached: list[str], address: str) -> Simulator:
     return Simulator(Behaviour(), lambda seen: reached.append(address), host=address, port=PORT)
-
-
-def _outcomes(call: Call, reached: list[str]) -> Iterator[Outcome]:
-    settings = Settings(Guard(call.allow_networks, call.allow_hosts, call.allow_ports))
-    for _ in range(call.times):
-        reached.clear()
-        began = time.monotonic()
-        with WAYS[call.way](settings) as make_exchange:
-            result = make_exchange(post(call.url), DEADLINE)
-        yield _outcome(result, list(reached), time.monotonic() - began)
-
-
-def _outcome(result: Result, reached: list[str], seconds: float) -> Outcome:
-    if isinstance(result, Response):
-        return Outcome(result.status_code, "", False, reached, seconds)
-    text = f"{type(result).__name__}: {result}"
-    return Outcome(None, text, result.permanent, reached, seconds)
-
-
-def _main() -> None:
-    calls = [Call(**call) for call in json.load(sys.stdin)]
-    with _internet() as reached:
-        outcomes = [[asdict(each) for each in _outcomes(call, reached)] for call in calls]
-    json.dump(outcomes, sys.stdout)
-
-
-if __name__ == "__main__":
-    _main()
