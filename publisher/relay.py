@@ -46,7 +46,10 @@ class Relay:
         published, failures = 0, []
         for using in self._databases:
             try:
-                while not stopping() and (count := self._publish_batch(using)):
+                count = BATCH
+                # Behind a batch that is not full there is nothing.
+                while count == BATCH and not stopping():
+                    count = self._publish_batch(using)
                     published += count
             except Unavailable as error:
                 failures.append(error)
