@@ -12,10 +12,11 @@ class DurianConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Connect the outbox with the relay, and find the `hooks` module of every app."""
+        """Hide passwords, connect the outbox with the relay, find the `hooks` of every app."""
         # App loading: these need the models, which are not there when this module is imported.
-        from durian import background, checks
+        from durian import background, checks, conf
 
+        conf.hide_passwords()
         checks.register_all()
         background.install()
         autodiscover_modules("hooks")

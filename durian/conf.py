@@ -114,6 +114,8 @@ def _checked(key: str, value: Any) -> Any:
         if isinstance(value, (list, tuple)) and all(type(one) is item for one in value):
             return tuple(value)
         raise ConfigurationError(f"DURIAN[{key!r}] must be a list of {item.__name__}.")
+    if isinstance(value, _Hidden):
+        value = str(value)
     if type(value) is not type(default):
         raise ConfigurationError(
             f"DURIAN[{key!r}] must be of type {type(default).__name__}, not {type(value).__name__}."
@@ -145,6 +147,27 @@ def vault() -> Vault:
 def guard() -> Guard:
     """Return the guard that says which addresses may be called."""
     return Guard(config().allow_networks, config().allow_hosts, config().allow_ports)
+
+
+class _Hidden(str):
+    """A text that error reports do not show."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'********'"
+
+
+def hide_passwords() -> None:
+    """Keep the passwords in settings.DURIAN out of what Django shows and mails of an error.
+
+    It shows all settings there, save those that are named like a key or a password.
+    """
+    values = getattr(settings, "DURIAN", None)
+    if isinstance(values, dict):
+        for key in ("BROKER_URL", "PROXY"):
+            if isinstance(values.get(key), str):
+                values[key] = _Hidden(values[key])
 
 
 def _forget(*, setting: str, **_: object) -> None:

@@ -55,6 +55,11 @@ def change(listener: int, **fields: Any) -> None:
     row.save()
 
 
+def rotate(listener: int) -> str:
+    """Give a listener a new secret beside the one that it has, and return the new one."""
+    return Listener.objects.get(pk=listener).rotate_secret()
+
+
 def delete(listener: int) -> None:
     """Delete a listener, if it is still there."""
     Listener.objects.filter(pk=listener).delete()
@@ -84,6 +89,7 @@ ACTIONS: Mapping[str, Callable[..., Any]] = {
         subscribe,
         subscribe_and_place,
         change,
+        rotate,
         delete,
         look,
         attempts,

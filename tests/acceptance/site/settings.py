@@ -16,3 +16,4 @@ INSTALLED_APPS = [
 ]
 DATABASES = {"default": json.loads(os.environ["TEST_DATABASE"])}
 DURIAN = json.loads(os.environ["TEST_DURIAN"])
+LOGGING = json.loads(os.environ.get("TEST_LOGGING", "{}"))
