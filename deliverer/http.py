@@ -38,6 +38,9 @@ MAX_ANSWER = 16 * 1024
 MAX_HEADERS = 16 * 1024
 """Bytes that are kept of an answer's headers; libcurl itself gives up after 300 kB."""
 
+MAX_STATUS_LINE = 100
+"""Characters of an incomplete answer's first line that an error repeats."""
+
 # pycurl has no names for these two codes of libcurl.
 _HTTP2_STREAM, _TOO_LARGE = 92, 100
 
@@ -209,6 +212,9 @@ class Exchange:
         kind = _KINDS.get(code, ConnectionFailed)
         if kind is DeadlineExceeded:
             message = f"No complete answer within {self._timeout:g} s: {message}"
+        if self._headers:
+            begun = self._headers[0].decode("latin-1").rstrip()[:MAX_STATUS_LINE]
+            message = f"{message} (after {begun!r})"
         return kind(message)
 
 

@@ -19,7 +19,7 @@ class Behaviour:
     `statuses` are answered in turn, after `latency` seconds, and 500 in their place to a part
     `fail` (0 to 1) of the requests; `retry_after` is sent with all but 2xx. With `secrets`
     (`whsec_…` or `whpk_…`), 401 is the answer to what is not signed with one of them. `mode` names
-    one of MODES, which disregards all of this.
+    one of MODES, which disregards all of this, or of TLS_MODES, which does not get so far.
     """
 
     statuses: Sequence[int] = (200,)

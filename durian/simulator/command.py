@@ -16,6 +16,7 @@ from rich.text import Text
 from durian.errors import InvalidSecret, InvalidSignature
 from durian.signing import verify
 from durian.simulator.behaviour import UNSIGNED, Behaviour, Seen
+from durian.simulator.certificates import TLS_MODES
 from durian.simulator.modes import MODES, NEVER_ACCEPTS
 from durian.simulator.server import HOST, Simulator
 
@@ -75,7 +76,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     add("--key", metavar="FILE", help="the certificate's private key, if it is not in its file")
     add(
         "--mode",
-        choices=["normal", NEVER_ACCEPTS, *MODES],
+        choices=["normal", NEVER_ACCEPTS, *MODES, *TLS_MODES],
         default="normal",
         metavar="NAME",
         help="misbehave, see below",
@@ -96,6 +97,8 @@ def run(options: dict[str, Any]) -> int:
         signal.signal(number, lambda *_: ended.set())
     with simulator:
         printer.notice(f"Listening on {simulator.url()} (mode {options['mode']}). Ctrl-C ends it.")
+        if simulator.ca_bundle:
+            printer.notice(f'DURIAN["CA_BUNDLE"] that sees the fault alone: {simulator.ca_bundle}')
         ended.wait()
     printer.notice(f"{printer.count} requests came.")
     return 0
@@ -182,6 +185,7 @@ def _printable(text: str) -> str:
 def _explained_modes() -> str:
     lines = [f"  {NEVER_ACCEPTS:20} Let nobody connect."]
     lines += [f"  {name:20} {mode.__doc__}" for name, mode in MODES.items()]
+    lines += [f"  {name:20} {text}" for name, text in TLS_MODES.items()]
     return "modes:\n" + "\n".join(lines)
 
 

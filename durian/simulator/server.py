@@ -5,15 +5,18 @@ import socket
 import ssl
 import struct
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from durian.simulator.behaviour import Behaviour, Seen
+from durian.simulator.certificates import TLS_MODES, faulty
 from durian.simulator.modes import MODES, NEVER_ACCEPTS
 
 HOST = "127.0.0.1"
@@ -23,7 +26,9 @@ class Simulator:
     """A receiver that runs within a `with` block, in threads of its own.
 
     `on_request` is called for each request, before the answer, from the thread of its connection.
-    With `tls` it speaks HTTPS. Port 0 is one that is free. Raises OSError for a port that is not.
+    With `tls` it speaks HTTPS. In one of TLS_MODES it does so by itself, and `ca_bundle` is a file:
+    who trusts it sees only that fault. Port 0 is one that is free. Raises OSError for a port that
+    is not.
     """
 
     def __init__(
@@ -36,13 +41,20 @@ class Simulator:
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self._host = host
+        self._at_end = ExitStack()
+        self.ca_bundle: Path | None = None
+        if behaviour.mode in TLS_MODES:
+            directory = self._at_end.enter_context(tempfile.TemporaryDirectory())
+            tls, self.ca_bundle = faulty(behaviour.mode, host, Path(directory))
         self._scheme = "https" if tls else "http"
         self._deaf = behaviour.mode == NEVER_ACCEPTS
-        self._server = _Server(
-            host, port, behaviour, on_request, tls, backlog=0 if self._deaf else 1024
-        )
+        backlog = 0 if self._deaf else 1024
+        try:
+            self._server = _Server(host, port, behaviour, on_request, tls, backlog)
+        except OSError:
+            self._at_end.close()
+            raise
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
-        self._callers = ExitStack()
 
     def url(self, path: str = "/") -> str:
         """Return the address of `path`."""
@@ -62,7 +74,7 @@ class Simulator:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._callers.close()
+        self._at_end.close()
         self._server.closing.set()
         if not self._deaf:
             self._server.shutdown()
@@ -72,7 +84,7 @@ class Simulator:
     def _fill_backlog(self) -> None:
         # What finds the queue full gets no answer at all.
         for _ in range(4):
-            caller = self._callers.enter_context(socket.socket(self._server.address_family))
+            caller = self._at_end.enter_context(socket.socket(self._server.address_family))
             caller.setblocking(False)
             caller.connect_ex(self._server.server_address)
 

@@ -10,8 +10,8 @@ from deliverer.adapter import CurlAdapter
 from deliverer.http import Settings
 from durian.errors import AddressRefused, DeliveryError
 from durian.simulator import Behaviour, Simulator
+from durian.simulator.certificates import Authority, server_context
 from tests.integration.conformance import LOOPBACK
-from tests.servers.certificates import Authority, server_context
 from tests.servers.free import free_port
 from tests.servers.receiver import Answer, Receiver
 

@@ -20,6 +20,7 @@ from durian.errors import (
 )
 from durian.guard import Guard
 from durian.simulator import Behaviour, Simulator
+from durian.simulator.certificates import Authority
 from tests.integration.conformance import (
     LOOPBACK,
     WAYS,
@@ -31,7 +32,6 @@ from tests.integration.conformance import (
     running,
     through,
 )
-from tests.servers.certificates import Authority
 from tests.servers.free import free_port, wait_until
 from tests.servers.nginx import PrivateNginx
 from tests.servers.proxy import running_proxy

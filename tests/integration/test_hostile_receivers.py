@@ -33,10 +33,10 @@ from durian.options import Options
 from durian.policy import MAX_RETRY_AFTER, RetryPolicy
 from durian.signing import Signer, generate_secret
 from durian.simulator import MODES, Behaviour, Seen, Simulator
+from durian.simulator.certificates import DAY, Authority, server_context
 from durian.simulator.modes import NEVER_ACCEPTS
 from durian.wire.messages import DeliveryMessage
 from tests.integration.conformance import WAYS, post
-from tests.servers.certificates import DAY, Authority, server_context
 
 DEADLINE = 1.5
 SLACK = 1.0

@@ -13,7 +13,7 @@ import pytest
 import requests
 
 from durian.signing import Signer, generate_secret
-from durian.simulator import MODES, Behaviour, Seen, Simulator, add_arguments, run
+from durian.simulator import MODES, TLS_MODES, Behaviour, Seen, Simulator, add_arguments, run
 from tests.servers.free import free_port
 
 SECRET = generate_secret()
@@ -66,7 +66,7 @@ def test_help_teaches_every_mode(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         parsed("--help")
     text = capsys.readouterr().out
-    assert all(f"  {name} " in text for name in MODES)
+    assert all(f"  {name} " in text for name in (*MODES, *TLS_MODES))
     assert "ALLOW_NETWORKS" in text
 
 

@@ -1,4 +1,4 @@
-"""Certificates for TLS servers of the tests: good ones, and those that must not be trusted."""
+"""Certificates for a simulated receiver: good ones, and those that a sender must not trust."""
 
 import ipaddress
 import ssl
@@ -13,13 +13,36 @@ from cryptography.x509.oid import NameOID
 DAY = timedelta(days=1)
 
 
+TLS_MODES = {
+    "tls-expired": "Speak TLS with a certificate that has expired.",
+    "tls-self-signed": "Speak TLS with a certificate that nobody but itself vouches for.",
+    "tls-wrong-host": "Speak TLS with the certificate of another host.",
+}
+"""What can be wrong with a certificate, by the name that `--mode` takes."""
+
+
+def faulty(mode: str, host: str, directory: Path) -> tuple[ssl.SSLContext, Path]:
+    """Return what speaks TLS at `host` with the fault of `mode`, and the authority's bundle.
+
+    Both are made anew, in `directory`. But for the fault, who trusts the bundle would be served.
+    """
+    authority = Authority(directory)
+    if mode == "tls-expired":
+        certificate = authority.issue(host, valid=-DAY)
+    elif mode == "tls-self-signed":
+        certificate = authority.issue(host, self_signed=True)
+    else:
+        certificate = authority.issue("other.example")
+    return server_context(certificate), authority.bundle
+
+
 class Authority:
-    """A certificate authority of the test's own; `bundle` is what trusts it."""
+    """A certificate authority of one's own; `bundle` is the file that trusts it."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._key = ec.generate_private_key(ec.SECP256R1())
-        name = _subject("authority of the tests")
+        name = _subject("authority of a simulated receiver")
         self._certificate = (
             _builder(name, name, self._key, DAY)
             .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
