@@ -24,6 +24,7 @@ FIGURES = {
     "send": "tests.benchmarks.send",
     "relay": "tests.benchmarks.relay",
     "deliverer": "tests.benchmarks.deliverer",
+    "slow": "tests.benchmarks.slow",
     "pipeline": "tests.benchmarks.pipeline",
     "whole": "tests.benchmarks.whole",
     "idle": "tests.benchmarks.idle",

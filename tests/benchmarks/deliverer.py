@@ -1,26 +1,45 @@
 """A deliverer alone: a full queue becomes POSTs and rows of the log, in one process."""
 
 from collections.abc import Iterator
+from typing import Any
 
 from tests.benchmarks import load
+from tests.benchmarks.arrivals import Arrivals
+from tests.benchmarks.load import UrlOf
 from tests.benchmarks.rows import Row
 from tests.benchmarks.stage import Stage
+from tests.servers.slow import SlowReceiver
 
 DELIVERIES = 40_000
 LISTENERS = 20
-"""Enough that none of them is over its share of POSTs in flight (50 of 1,000)."""
+SECONDS = 25
 
 
 def measure(stage: Stage) -> Iterator[Row]:
     """Yield deliveries a second, from the first POST until all are in the log."""
+    what = f"deliverer: full queue, {LISTENERS} listeners on nginx, logged"
+    nginx = stage.nginx.url
+    yield from drain(stage, "rate", what, stage.arrivals(), nginx, LISTENERS, DELIVERIES)
+
+
+def drain(
+    stage: Stage,
+    key: str,
+    what: str,
+    arrivals: Arrivals,
+    url: UrlOf,
+    listeners: int,
+    count: int,
+    slow: SlowReceiver | None = None,
+    **durian: Any,
+) -> Iterator[Row]:
+    """Yield the figure `key`: the rate of `count` deliveries to so many listeners, and its CPU."""
     stage.clear()
-    made = load.listeners(LISTENERS, lambda number: stage.nginx.url(f"/{number}"))
-    load.deliveries(DELIVERIES, made)
-    arrivals = stage.arrivals()
-    with stage.running("deliverer") as running:
-        meter = stage.meter(**running)
-        logged, ended = stage.wait_logged(DELIVERIES, seconds=40)
-        rate = logged / (ended - arrivals.first())
-        yield Row("deliverer.rate", "deliverer alone: full queue to nginx, logged", rate, "/s")
-        yield from meter.rows("deliverer", logged)
+    made = load.listeners(listeners, url)
+    load.deliveries(count, made)
+    with stage.running("deliverer", **durian) as running:
+        meter = stage.meter(**running, **({"slow receiver": slow.process} if slow else {}))
+        logged, ended = stage.wait_logged(count, SECONDS)
+        yield Row(f"deliverer.{key}", what, logged / (ended - arrivals.first()), "/s")
+        yield from meter.rows(f"deliverer.{key}", logged)
     stage.clear()

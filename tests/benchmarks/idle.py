@@ -19,7 +19,7 @@ def measure(stage: Stage) -> Iterator[Row]:
     The site is a process whose relay has started. The largest of durian's are given as well.
     """
     stage.clear()
-    load.listeners(1, lambda number: stage.nginx.url("/hook"))
+    load.listeners(1, stage.nginx.url)
     raiser = Raiser(stage, "paced", 50, 1, "--stay")
     with stage.running("publisher", "matcher", "deliverer") as running:
         raiser.process.start(ready=lambda: STAYING in raiser.output())

@@ -16,7 +16,8 @@ from tests.benchmarks.stage import Stage
 HOOK = "order.placed"
 COLUMNS = "id, hook, body, envelope, archive, created_at, error"
 
-UrlOf = Callable[[int], str]
+UrlOf = Callable[[str], str]
+"""From a path to its address at some receiver."""
 
 
 def body(number: int, padding: int = 0) -> str:
@@ -25,8 +26,8 @@ def body(number: int, padding: int = 0) -> str:
 
 
 def listeners(count: int, url: UrlOf) -> list[int]:
-    """Make so many listeners to everything at the address that `url` says, and return their ids."""
-    made = [Listener(hook=HOOK, url=url(number)) for number in range(count)]
+    """Make so many listeners to everything, each at a path of its own, and return their ids."""
+    made = [Listener(hook=HOOK, url=url(f"/{number}")) for number in range(count)]
     return [listener.pk for listener in Listener.objects.bulk_create(made)]
 
 

@@ -16,7 +16,7 @@ def measure(stage: Stage) -> Iterator[Row]:
     After SECONDS, what is in the log by then.
     """
     stage.clear()
-    load.listeners(1, lambda number: stage.nginx.url("/hook"))
+    load.listeners(1, stage.nginx.url)
     arrivals = stage.arrivals()
     with stage.running("publisher", "matcher", "deliverer") as running:
         meter = stage.meter(**running)

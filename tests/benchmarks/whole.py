@@ -21,7 +21,7 @@ PERCENTILES = (50, 95, 99)
 def measure(stage: Stage) -> Iterator[Row]:
     """Yield the sustained rate, and the latency from `save()` to the receiver at parts of it."""
     stage.clear()
-    load.listeners(1, lambda number: stage.nginx.url("/hook"))
+    load.listeners(1, stage.nginx.url)
     with stage.running("matcher", "deliverer") as running:
         yield from _latency(stage, "idle", "on an idle system", IDLE_RATE, IDLE_SECONDS)
         sustained = list(_sustained(stage, running))
