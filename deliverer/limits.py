@@ -23,8 +23,8 @@ from deliverer.breaker import Breaker
 logger = logging.getLogger("durian.deliverer")
 
 START = 10
-"""POSTs that a listener may have under way before the first success; each success adds one, and
-each failure for which nobody is there halves them."""
+"""POSTs that a listener may have under way before its first success. Each success earns one more,
+and a place in the line; each failure for which nobody is there takes half of what was earned."""
 CROWDED = 0.75
 """When this part of the process is taken, each listener has one POST under way at a time: however
 many receivers hang, something is left for the others."""
@@ -63,7 +63,7 @@ class _Share:
 
     def __init__(self, now: float) -> None:
         self.in_flight = 0
-        self.earned = START
+        self.earned = 0
         self.seconds = FIRST_GUESS_SECONDS
         self.line: deque[_Waiting] = deque()
         self.breaker = Breaker()
@@ -123,7 +123,7 @@ class Limits:
             self._in_flight -= 1
             share.seconds += SMOOTHING * (seconds - share.seconds)
             if away:
-                share.earned = max(share.earned // 2, 1)
+                share.earned //= 2
                 opened, was_away = share.breaker.failed(now), 0.0
             else:
                 share.earned = min(share.earned + 1, self._total)
@@ -180,7 +180,7 @@ class Limits:
         if share.breaker.is_open:
             return 1 if now >= share.breaker.probe_at else 0
         crowded = self._in_flight >= self._total * CROWDED
-        return 1 if crowded else min(self._cap, share.earned)
+        return 1 if crowded else min(self._cap, START + share.earned)
 
     def _pause(self, share: _Share, rate: float, reserved: bool, now: float) -> Pause | None:
         room = not share.line and share.in_flight < self._allowed(share, now)

@@ -49,7 +49,7 @@ class Config:
     event_days: int = 30
     attempt_days: int = 30
     public_exchange: bool = False
-    max_in_flight: int = 1000
+    max_in_flight: int = 4000
     listener_in_flight: int = 50
     shutdown_seconds: int = 30
     encryption_keys: tuple[str, ...] = field(default=(), repr=False)

@@ -28,6 +28,7 @@ FIGURES = {
     "pipeline": "tests.benchmarks.pipeline",
     "whole": "tests.benchmarks.whole",
     "idle": "tests.benchmarks.idle",
+    "isolation": "tests.benchmarks.isolation",
 }
 
 

@@ -15,6 +15,9 @@ GOALS = (
     Goal("deliverer.rate", 5_000),
     Goal("deliverer.rate_200ms", 4_000),
     Goal("deliverer.rate_2s", 1_000),
+    Goal("isolation.rate_hanging", 0.8, of="isolation.rate"),
+    Goal("isolation.latency_hanging.p99", 2, of="isolation.latency.p99", at_most=True),
+    Goal("isolation.latency_backlog.p99", 2, of="isolation.latency.p99", at_most=True),
     Goal("relay.rate", 8_000),
     Goal("relay.rate", 0.4, of="limits.publish"),
     Goal("latency.idle.p50", 15, at_most=True),
@@ -29,6 +32,9 @@ REFERENCES: Mapping[str, str] = {
     "relay.rate": "limits.publish",
     "deliverer.rate": "limits.post",
     "pipeline.rate": "peer.drain",
+    "isolation.rate_hanging": "isolation.rate",
+    "isolation.latency_hanging.p99": "isolation.latency.p99",
+    "isolation.latency_backlog.p99": "isolation.latency.p99",
     "whole.rate": "peer.whole",
 }
 """Which other figure of the same run a figure is shown as a multiple of."""

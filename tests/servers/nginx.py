@@ -86,6 +86,10 @@ class PrivateNginx:
         """Start it; return when it takes connections."""
         self._process.start(ready=self._answers)
 
+    def send(self, number: signal.Signals) -> None:
+        """Send it a signal: stopped, it takes connections and never answers."""
+        self._process.send(number)
+
     def _answers(self) -> bool:
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", self.port)) == 0

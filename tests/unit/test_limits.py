@@ -108,7 +108,7 @@ def test_who_was_not_there_gets_fewer() -> None:
     desk = Desk(cap=50)
     desk.succeed(times=30)
     desk.fail(times=2)
-    assert sum(one.went for one in desk.many(60)) == (START + 30) // 4
+    assert sum(one.went for one in desk.many(60)) == START + 30 // 4
 
 
 def test_one_that_is_full_keeps_nobody_else_waiting() -> None:
@@ -120,12 +120,18 @@ def test_one_that_is_full_keeps_nobody_else_waiting() -> None:
 
 def test_what_is_over_waits_for_a_moment_in_its_order_and_goes_when_one_ends() -> None:
     desk = Desk(cap=1)
+    desk.succeed(times=2)
     first, second, third = desk.many(3)
     assert (first.went, second.waits, third.waits) == (True, True, True)
     desk.limits.release(JOE, 0.1, away=False)
     assert (second.went, third.waits) == (True, True)
     desk.limits.release(JOE, 0.1, away=False)
     assert third.went
+
+
+def test_who_is_new_has_no_line_yet() -> None:
+    desk = Desk(cap=50)
+    assert all(one.pause for one in desk.many(60)[START:])
 
 
 def test_the_line_of_a_fast_receiver_may_be_long_and_that_of_a_slow_one_may_not() -> None:
@@ -140,6 +146,7 @@ def test_the_line_of_a_fast_receiver_may_be_long_and_that_of_a_slow_one_may_not(
 
 def test_whoever_waits_too_long_in_the_process_is_parked() -> None:
     desk = Desk(cap=1)
+    desk.succeed(times=START)
     _, second = desk.many(2)
     desk.limits.sweep()
     assert second.waits
@@ -152,6 +159,7 @@ def test_whoever_waits_too_long_in_the_process_is_parked() -> None:
 
 def test_a_post_that_could_not_be_made_lets_the_next_one_go() -> None:
     desk = Desk(cap=1)
+    desk.succeed(times=START)
     desk.admit()
     broken, fine = Delivery(makes_its_post=False), Delivery()
     for one in (broken, fine):
@@ -194,6 +202,7 @@ def test_a_slower_receiver_gives_longer_waits() -> None:
 
 def test_while_some_are_parked_a_newcomer_gets_in_line_behind_them() -> None:
     desk = Desk(cap=1)
+    desk.succeed(times=START)
     wait = desk.parked().wait
     for _ in range(START + 1):
         desk.limits.release(JOE, 0.1, away=False)
@@ -203,6 +212,7 @@ def test_while_some_are_parked_a_newcomer_gets_in_line_behind_them() -> None:
 
 def test_room_that_is_free_is_taken_though_some_are_parked() -> None:
     desk = Desk(cap=1)
+    desk.succeed(times=START)
     desk.parked()
     for _ in range(START + 1):
         desk.limits.release(JOE, 0.1, away=False)
@@ -211,6 +221,7 @@ def test_room_that_is_free_is_taken_though_some_are_parked() -> None:
 
 def test_who_has_waited_for_its_moment_waits_a_moment_more_in_the_process() -> None:
     desk = Desk(cap=1)
+    desk.succeed(times=START)
     desk.clock.now += desk.parked().wait + LINE_SECONDS
     desk.limits.sweep()
     desk.limits.release(JOE, 0.1, away=False)
@@ -299,9 +310,11 @@ def test_one_at_a_time_finds_out_whether_the_receiver_is_back() -> None:
 
 def test_who_waits_in_the_process_when_the_receiver_goes_away_is_parked() -> None:
     desk = Desk(cap=FAILURES)
-    deliveries = desk.many(FAILURES + 1)
+    desk.succeed(times=START)
+    deliveries = desk.many(2 * FAILURES)
     for _ in range(FAILURES - 1):
         desk.limits.release(JOE, 4.0, away=True)
+    assert deliveries[-1].waits
     desk.limits.release(JOE, 4.0, away=True)
     desk.limits.sweep()
     assert all(one.went or (one.pause and one.pause.away) for one in deliveries)
