@@ -1,7 +1,12 @@
-"""Receivers that want no more events: who answers 410 is disabled, with notice."""
+"""Receivers that want no more events, or took none for days: they are disabled, with notice."""
 
 import logging
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Collection, Sequence
+from datetime import timedelta
+
+from django.db import router
+from django.utils import timezone
 
 from deliverer.handler import GONE
 from durian.models import Attempt, Listener
@@ -9,14 +14,71 @@ from durian.signals import listener_disabled
 
 logger = logging.getLogger("durian.deliverer")
 
-REASON = "The receiver answered 410 Gone: it wants no more events."
+GONE_REASON = "The receiver answered 410 Gone: it wants no more events."
+FAILING_REASON = "No delivery has succeeded for {days} days."
+LOOK_SECONDS = 3600.0
+"""How often a listener whose deliveries die is looked at: its attempts may be many."""
+MAX_KEPT = 100_000
 
 
-def disable_gone(attempts: Sequence[Attempt]) -> None:
-    """Disable the listeners among `attempts` that answered 410, and send `listener_disabled`."""
-    gone = {attempt.listener_id for attempt in attempts if attempt.status == GONE}
-    for listener in Listener.objects.filter(pk__in=gone, state=Listener.State.ACTIVE):
-        listener.set_state(Listener.State.DISABLED, REASON)
-        logger.warning("Listener %d (%s) is disabled. %s", listener.pk, listener.url, REASON)
-        # Django logs what a site's receiver raises; the deliveries go on.
-        listener_disabled.send_robust(sender=Listener, listener=listener, reason=REASON)
+class Disabler:
+    """Looks through attempts, before they are logged, for receivers to disable.
+
+    `days` is how long all deliveries to one must have failed, 0 for never; `clock` is in seconds.
+    """
+
+    def __init__(self, days: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._days = days
+        self._clock = clock
+        self._looked: dict[int, float] = {}
+
+    def __call__(self, attempts: Sequence[Attempt]) -> None:
+        """Disable the listeners that answered 410 or failed for too long, and send
+        `listener_disabled`."""
+        for listener in _active({one.listener_id for one in attempts if one.status == GONE}):
+            _disable(listener, GONE_REASON)
+        delivered = {one.listener_id for one in attempts if one.outcome == "delivered"}
+        dead = {one.listener_id for one in attempts if one.outcome == "dead"} - delivered
+        if self._days and dead:
+            self._disable_failing(dead)
+
+    def _disable_failing(self, dead: Collection[int]) -> None:
+        for listener in _active([one for one in dead if self._due(one)]):
+            if _fails_for(listener, timedelta(days=self._days)):
+                _disable(listener, FAILING_REASON.format(days=self._days))
+            self._looked[listener.pk] = self._clock()
+
+    def _due(self, listener: int) -> bool:
+        if len(self._looked) >= MAX_KEPT:
+            self._looked.clear()
+        return self._clock() >= self._looked.get(listener, -LOOK_SECONDS) + LOOK_SECONDS
+
+
+def _active(listeners: Collection[int]) -> Sequence[Listener]:
+    if not listeners:
+        return []
+    home = Listener.objects.using(router.db_for_write(Listener))
+    return list(home.filter(pk__in=listeners, state=Listener.State.ACTIVE))
+
+
+def _fails_for(listener: Listener, age: timedelta) -> bool:
+    """Say whether the last attempt before that age failed, and so did all since.
+
+    What was before the listener's last change does not count.
+    """
+    start = timezone.now() - age
+    attempts = Attempt.objects.using(router.db_for_write(Attempt))
+    attempts = attempts.filter(listener_id=listener.pk, started_at__gte=listener.updated_at)
+    attempts = attempts.exclude(outcome=Attempt.Outcome.CANCELLED)
+    before = attempts.filter(started_at__lt=start).order_by("-started_at").first()
+    if before is None or before.outcome == Attempt.Outcome.DELIVERED:
+        return False
+    since = attempts.filter(started_at__gte=start, outcome=Attempt.Outcome.DELIVERED)
+    return not since.exists()
+
+
+def _disable(listener: Listener, reason: str) -> None:
+    listener.set_state(Listener.State.DISABLED, reason)
+    logger.warning("Listener %d (%s) is disabled. %s", listener.pk, listener.url, reason)
+    # Django logs what a site's receiver raises; the deliveries go on.
+    listener_disabled.send_robust(sender=Listener, listener=listener, reason=reason)

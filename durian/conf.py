@@ -25,9 +25,11 @@ MOST = {
     # Beyond them, times would leave the calendar.
     "EVENT_DAYS": 36_600,
     "ATTEMPT_DAYS": 36_600,
+    "DISABLE_AFTER_DAYS": 36_600,
     "SECRET_OVERLAP_HOURS": YEAR_HOURS,
     "SHUTDOWN_SECONDS": 24 * 3600,
 }
+LEAST = {"DISABLE_AFTER_DAYS": 0}
 PORTS = range(1, 65_536)
 PROXY_SCHEMES = ("http", "https", "socks4", "socks4a", "socks5", "socks5h")
 # AMQP's names end at 255 bytes.
@@ -51,6 +53,7 @@ class Config:
     public_exchange: bool = False
     max_in_flight: int = 4000
     listener_in_flight: int = 50
+    disable_after_days: int = 5
     shutdown_seconds: int = 30
     encryption_keys: tuple[str, ...] = field(default=(), repr=False)
     secret_overlap_hours: int = 24
@@ -120,9 +123,10 @@ def _checked(key: str, value: Any) -> Any:
         raise ConfigurationError(
             f"DURIAN[{key!r}] must be of type {type(default).__name__}, not {type(value).__name__}."
         )
-    if type(value) is int and not 1 <= value <= MOST.get(key, value):
+    least = LEAST.get(key, 1)
+    if type(value) is int and not least <= value <= MOST.get(key, value):
         most = f" and at most {MOST[key]}" if key in MOST else ""
-        raise ConfigurationError(f"DURIAN[{key!r}] must be at least 1{most}.")
+        raise ConfigurationError(f"DURIAN[{key!r}] must be at least {least}{most}.")
     return value
 
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from deliverer.engine import Engine
-from deliverer.gone import disable_gone
+from deliverer.gone import Disabler
 from deliverer.handler import DeliveryHandler
 from deliverer.http import Settings
 from deliverer.inprocess import deliver_now
@@ -131,7 +131,7 @@ class DelivererRole:
         config, names = conf.config(), broker().topology
         self._targets = Targets()
         self._engine = Engine(http_settings(), on_failure=self._fail)
-        self._log = Log(before_write=disable_gone)
+        self._log = Log(before_write=Disabler(config.disable_after_days))
         self._limits = Limits(config.max_in_flight, config.listener_in_flight)
         handler = DeliveryHandler(names, self._targets, self._engine, self._log, self._limits)
         self._pump = Pump(

@@ -7,10 +7,15 @@ from typing import Any
 
 import pytest
 
+from deliverer import handler
+from deliverer.limits import START
 from durian.hook import Hook
 from durian.models import Attempt, Listener
 from durian.policy import RetryPolicy
 from durian.signing import verify
+from durian.wire import pump
+from durian.wire.broker import Outgoing
+from durian.wire.delays import delayed
 from tests.integration.delivering import (
     BODY,
     PATIENCE,
@@ -197,6 +202,45 @@ def test_a_rate_is_kept(sent: Deliveries, receiver: Receiver) -> None:
         wait_for_outcomes(to, ["delivered"] * 20)
     moments = [request.at for request in receiver.requests]
     assert moments[-1] - moments[0] > 1.5
+
+
+def test_a_rate_is_kept_by_several_deliverers_together(
+    sent: Deliveries, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pump, "CENSUS_SECONDS", 0.05)
+    to, warm_up = listener(receiver.url(), rate=10), listener(receiver.url("/first"))
+    with sent.running(), sent.running():
+        # Each pump turns once a second at least.
+        sent.send(warm_up)
+        wait_for_outcomes(warm_up, ["delivered"])
+        time.sleep(2 * pump.TICK_SECONDS)
+        for _ in range(20):
+            sent.send(to)
+        wait_for_outcomes(to, ["delivered"] * 20)
+    moments = sorted(request.at for request in receiver.at("/"))
+    assert moments[-1] - moments[0] > 1.5
+
+
+def test_what_is_over_for_a_moment_only_does_not_go_back_to_the_broker(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    to, parked = listener(receiver.url()), []
+
+    def count(*arguments: Any, **options: Any) -> Outgoing:
+        parked.append(arguments)
+        return delayed(*arguments, **options)
+
+    monkeypatch.setattr(handler, "delayed", count)
+    with deliveries(LISTENER_IN_FLIGHT=2) as sent, sent.running():
+        for _ in range(START):
+            sent.send(to)
+            wait_until(lambda: sent.waiting() == 0, PATIENCE, "one after the other")
+        wait_until(lambda: len(outcomes(to)) == START, PATIENCE, "it is known to answer")
+        parked.clear()
+        for _ in range(START):
+            sent.send(to)
+        wait_until(lambda: len(outcomes(to)) == 2 * START, PATIENCE, "all are delivered")
+    assert parked == []
 
 
 def test_a_slow_listener_keeps_nobody_waiting(receiver: Receiver) -> None:

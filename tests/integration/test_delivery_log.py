@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from deliverer.gone import disable_gone
+from deliverer.gone import LOOK_SECONDS, Disabler
 from deliverer.inprocess import deliver_now
 from deliverer.log import Log
 from deliverer.targets import Targets
@@ -24,6 +24,8 @@ from tests.servers.receiver import Answer, Receiver
 pytestmark = pytest.mark.django_db(transaction=True)
 
 Told = list[tuple[int, str]]
+
+BY_ANSWER = Disabler(days=0)
 
 
 def attempt(**fields: Any) -> Attempt:
@@ -40,7 +42,7 @@ def attempt(**fields: Any) -> Attempt:
     return Attempt(**values | fields)
 
 
-def write_all(attempts: list[Attempt], before: Callable[..., None] = disable_gone) -> int:
+def write_all(attempts: list[Attempt], before: Callable[..., None] = BY_ANSWER) -> int:
     """Write `attempts` by a log of its own; return how many were said to be done."""
     log, done = Log(before_write=before), threading.Semaphore(0)
     for one in attempts:
@@ -104,6 +106,94 @@ def test_a_site_that_fails_to_take_the_notice_stops_nothing() -> None:
     assert Attempt.objects.count() == 2
     gone.refresh_from_db()
     assert gone.state == Listener.State.DISABLED
+
+
+def ago(**age: float) -> datetime:
+    return datetime.now(timezone.utc) - timedelta(**age)
+
+
+def unchanged(url: str = "http://127.0.0.1/", days: float = 30) -> Listener:
+    """Return a listener that nobody has changed for so many days."""
+    one = listener(url)
+    Listener.objects.filter(pk=one.pk).update(updated_at=ago(days=days))
+    return one
+
+
+def dies(to: Listener) -> str:
+    """Let a delivery die, and return the state that its listener is in then."""
+    write_all([attempt(listener_id=to.pk, outcome="dead", status=None)], Disabler(5))
+    to.refresh_from_db()
+    return to.state
+
+
+def test_who_has_taken_nothing_for_days_is_disabled_with_notice_and_can_be_resumed() -> None:
+    to, told = unchanged(), Told()
+    write_all([attempt(listener_id=to.pk, outcome="dead", status=500, started_at=ago(days=6))])
+
+    def hear(listener: Listener, reason: str, **_: Any) -> None:
+        told.append((listener.pk, reason))
+
+    with hearing(hear):
+        assert dies(to) == Listener.State.DISABLED
+    assert told == [(to.pk, to.state_reason)]
+    assert "5 days" in to.state_reason
+    to.set_state(Listener.State.ACTIVE)
+    assert dies(to) == Listener.State.ACTIVE
+
+
+@pytest.mark.parametrize(
+    "earlier",
+    [
+        {},
+        {"outcome": "dead", "started_at": ago(days=4)},
+        {"outcome": "delivered", "started_at": ago(days=6)},
+        {"outcome": "delivered", "started_at": ago(days=1)},
+        {"outcome": "cancelled", "started_at": ago(days=6)},
+        {"outcome": "dead", "started_at": ago(days=40)},
+    ],
+    ids=["first", "not long", "succeeded before", "succeeded since", "was paused", "was changed"],
+)
+def test_who_has_not_failed_for_so_long_stays(earlier: dict[str, Any]) -> None:
+    to = unchanged()
+    failed = {"outcome": "dead", "status": 500}
+    if earlier.get("outcome") == "delivered" and earlier["started_at"] > ago(days=5):
+        write_all([attempt(listener_id=to.pk, started_at=ago(days=6), **failed)])
+    if earlier:
+        write_all([attempt(listener_id=to.pk, **earlier)])
+    assert dies(to) == Listener.State.ACTIVE
+
+
+def test_a_success_in_the_same_batch_counts() -> None:
+    to = unchanged()
+    failed = {"listener_id": to.pk, "outcome": "dead", "status": 500}
+    write_all([attempt(started_at=ago(days=6), **failed)])
+    write_all([attempt(**failed), attempt(listener_id=to.pk)])
+    to.refresh_from_db()
+    assert to.state == Listener.State.ACTIVE
+
+
+def test_nobody_is_disabled_by_time_when_that_is_switched_off() -> None:
+    to = unchanged()
+    failed = {"listener_id": to.pk, "outcome": "dead", "status": 500}
+    write_all([attempt(started_at=ago(days=6), **failed)])
+    write_all([attempt(**failed)], Disabler(0))
+    to.refresh_from_db()
+    assert to.state == Listener.State.ACTIVE
+
+
+def test_a_listener_is_looked_at_once_an_hour(
+    django_assert_num_queries: Callable[[int], Any],
+) -> None:
+    now = [0.0]
+    disabler, dead = Disabler(5, clock=lambda: now[0]), attempt(listener_id=unchanged().pk)
+    dead.outcome = "dead"
+    with django_assert_num_queries(2):
+        disabler([dead])
+    with django_assert_num_queries(0):
+        disabler([dead])
+    now[0] += LOOK_SECONDS
+    with django_assert_num_queries(2):
+        disabler([dead])
 
 
 def test_targets_are_kept_until_their_listener_changes(

@@ -33,6 +33,7 @@ def test_a_setting_is_the_field_of_its_name() -> None:
     assert (config.broker_url, config.max_payload) == ("amqp://x", 5)
     assert (config.outbox_databases, config.allow_ports) == (("a", "b"), (443,))
     assert config.public_exchange
+    assert read({"DISABLE_AFTER_DAYS": 0}).disable_after_days == 0
     assert config.relay == "process"
 
 
@@ -45,6 +46,7 @@ def test_a_setting_is_the_field_of_its_name() -> None:
         ({"MAX_PAYLOAD": "5"}, "must be of type int, not str"),
         ({"MAX_PAYLOAD": True}, "must be of type int, not bool"),
         ({"MAX_PAYLOAD": 0}, "must be at least 1"),
+        ({"DISABLE_AFTER_DAYS": -1}, "must be at least 0"),
         ({"PUBLIC_EXCHANGE": 1}, "must be of type bool, not int"),
         ({"OUTBOX_DATABASES": "default"}, "must be a list of str"),
         ({"ALLOW_PORTS": ["443"]}, "must be a list of int"),

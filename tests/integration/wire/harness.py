@@ -1,7 +1,7 @@
 """A pump in a thread, and looks into queues, for the tests of the wire."""
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 import amqp
@@ -43,12 +43,22 @@ class Running:
 
 @contextmanager
 def pumping(
-    broker: Broker, handler: Handler, prefetch: int = 100, queue: str = ""
+    broker: Broker,
+    handler: Handler,
+    prefetch: int = 100,
+    queue: str = "",
+    on_census: Callable[[int], None] | None = None,
 ) -> Iterator[Running]:
     """Run a pump of the deliveries with `handler` in the block."""
     names = broker.topology
-    parking = names.delay(0.25)
-    pump = Pump(broker, queue or names.deliver, handler, prefetch=prefetch, parking=parking)
+    pump = Pump(
+        broker,
+        queue or names.deliver,
+        handler,
+        prefetch=prefetch,
+        parking=names.delay(0.25),
+        on_census=on_census,
+    )
     running = Running(pump)
     try:
         yield running

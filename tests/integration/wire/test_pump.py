@@ -46,6 +46,20 @@ def test_each_message_is_handled_published_and_gone(broker: Broker) -> None:
     assert waiting(broker, broker.topology.deliver) == 0
 
 
+def test_a_pump_is_told_how_many_consume_its_queue(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pump_module, "CENSUS_SECONDS", 0.05)
+    told = [0]
+    put(broker, broker.topology.deliver, numbered(50))
+    with pumping(broker, onward(broker), on_census=told.append):
+        wait_until(lambda: told[-1] == 1, PATIENCE, "it is told of itself")
+        with pumping(broker, onward(broker)):
+            wait_until(lambda: told[-1] == 2, PATIENCE, "it is told of the other one")
+        wait_until(lambda: told[-1] == 1, PATIENCE, "it is told that the other one has ended")
+        wait_for(broker, broker.topology.match, 50)
+
+
 def test_answers_may_come_from_any_thread_in_any_order(broker: Broker) -> None:
     taken: queue.Queue[tuple[Incoming, Answer]] = queue.Queue()
     put(broker, broker.topology.deliver, numbered(200))
