@@ -21,7 +21,7 @@ from durian.guard import Guard
 from durian.signing import Signer
 from durian.vault import Vault
 from durian.wire.connect import broker
-from tests.acceptance.shop import PYTHON, Shop, order
+from tests.acceptance.shop import PYTHON, ROOT, Shop, order
 from tests.servers.free import free_port, wait_until
 from tests.servers.postgresql import PrivatePostgreSQL
 from tests.servers.process import ServerProcess
@@ -55,8 +55,8 @@ class LoudShop(Shop):
     def env(self, **durian: Any) -> dict[str, str]:
         return {**super().env(**durian), "TEST_LOGGING": json.dumps(EVERYTHING)}
 
-    def process(self, role: str, **durian: Any) -> ServerProcess:
-        process = super().process(role, **durian)
+    def process(self, role: str, code: Path = ROOT, **durian: Any) -> ServerProcess:
+        process = super().process(role, code, **durian)
         process.command = [PYTHON, "-m", "durian", "--verbosity", "2", role]
         return process
 
