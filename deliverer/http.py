@@ -211,11 +211,18 @@ class Exchange:
             return self._failure
         kind = _KINDS.get(code, ConnectionFailed)
         if kind is DeadlineExceeded:
-            message = f"No complete answer within {self._timeout:g} s: {message}"
+            message = f"No complete answer within {self._timeout:g} s: {self._stage()}{message}"
         if self._headers:
             begun = self._headers[0].decode("latin-1").rstrip()[:MAX_STATUS_LINE]
             message = f"{message} (after {begun!r})"
         return kind(message)
+
+    def _stage(self) -> str:
+        # libcurl counts agreeing on TLS as connecting, and does not say how far it came.
+        connected = self._handle.getinfo(pycurl.CONNECT_TIME)
+        agreed = self._handle.getinfo(pycurl.APPCONNECT_TIME)
+        https = (self._request.url or "").startswith("https:")
+        return "TLS was not agreed on, " if https and connected and not agreed else ""
 
 
 class _Socket(socket.socket):
