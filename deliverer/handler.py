@@ -17,7 +17,7 @@ from deliverer.limits import Limits, Pause
 from deliverer.log import Log
 from deliverer.request import request_for
 from deliverer.targets import Target, Targets
-from durian.errors import ConfigurationError, DeliveryError, Unavailable
+from durian.errors import AddressRefused, ConfigurationError, DeliveryError, Unavailable
 from durian.models import Attempt, Listener
 from durian.policy import parse_retry_after
 from durian.wire.broker import Incoming, Outgoing
@@ -86,7 +86,8 @@ class DeliveryHandler:
         try:
             target = self._targets.get(delivery.listener, delivery.hook)
         except (DeliveryError, ConfigurationError) as error:
-            self._end(attempt, Verdict("dead", error=str(error), reason="invalid-listener"))
+            reason = "refused" if isinstance(error, AddressRefused) else "invalid-listener"
+            self._end(attempt, Verdict("dead", error=str(error), reason=reason))
             return
         if target is None or target.state != Listener.State.ACTIVE:
             state = target.state if target else "deleted"

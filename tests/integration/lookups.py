@@ -22,6 +22,7 @@ from tests.integration.calls import DEADLINE, Outcome, outcome
 from tests.integration.conformance import post, running, through
 from tests.servers.free import wait_until
 from tests.servers.internet import PORT, Internet, inside, internet
+from tests.servers.proxy import running_proxy
 
 SILENT = 150
 CAUSES = ("absent", "empty", "failing", "refusing", "silent")
@@ -109,6 +110,14 @@ def crowd(engine: Engine, here: Internet) -> Mapping[str, Any]:
         return {"errors": sorted(str(ended.get(timeout=DEADLINE + 5)) for _ in range(15))}
 
 
+def proxied(engine: Engine, here: Internet) -> Mapping[str, Any]:
+    """Call a name by way of a proxy, whose own look-up is none of the engine's."""
+    name = "by-proxy.silent.example"
+    with running_proxy() as proxy, running(Settings(Guard(), proxy.url)) as other:
+        result = through(other)(post(f"https://{name}/"), 1.0)
+        return {"outcome": asdict(outcome(result, [], 0.0)), "asked": proxy.asked}
+
+
 def stopping(engine: Engine, here: Internet) -> Mapping[str, Any]:
     """Stop an engine that waits for a name server."""
     ended: SimpleQueue[Result] = SimpleQueue()
@@ -145,7 +154,7 @@ def _main() -> None:
     json.load(sys.stdin)
     found = {}
     with internet() as here:
-        for experiment in (silence, recovery, causes, keeping, many, crowd, stopping):
+        for experiment in (silence, recovery, causes, keeping, many, crowd, proxied, stopping):
             with running(Settings(Guard())) as engine:
                 found[experiment.__name__] = experiment(engine, here)
     json.dump(found, sys.stdout)

@@ -134,16 +134,22 @@ def test_what_is_exhausted_is_a_dead_letter_that_says_why(
 
 
 @pytest.mark.parametrize(
-    "url", ["http://10.0.0.1/", "http://169.254.169.254/latest/", "ftp://example.com/", "http://"]
+    ("url", "reason"),
+    [
+        ("http://10.0.0.1/", "refused"),
+        ("http://169.254.169.254/latest/", "refused"),
+        ("ftp://example.com/", "invalid-listener"),
+        ("http://", "invalid-listener"),
+    ],
 )
-def test_what_must_not_be_called_is_dead_at_once(sent: Deliveries, url: str) -> None:
+def test_what_must_not_be_called_is_dead_at_once(sent: Deliveries, url: str, reason: str) -> None:
     to = listener(url)
     sent.send(to)
     with sent.running():
         wait_for_outcomes(to, ["dead"])
         wait_until(sent.autopsies, PATIENCE, "the dead letter")
     (autopsy,) = sent.autopsies()
-    assert (autopsy.reason, autopsy.attempts) == ("invalid-listener", 1)
+    assert (autopsy.reason, autopsy.attempts) == (reason, 1)
     assert autopsy.detail
 
 

@@ -9,7 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import pytest
+from pytest_django.fixtures import Settings
 
+from durian.forms import HookConfigForm
 from tests.integration.calls import DEADLINE, Call, Outcome, make
 from tests.integration.conformance import WAYS
 from tests.servers.internet import LOOPBACK, PORT, PRIVATE, PUBLIC, PUBLIC_V6, available
@@ -34,7 +36,9 @@ REFUSED_AT_CONNECT = {
     "a name in /etc/hosts": f"http://listed-inside.example:{PORT}/",
     "IPv4 mapped into IPv6": f"http://WAY.mapped.example:{PORT}/",
     "IPv4-compatible IPv6": f"http://WAY.compatible.example:{PORT}/",
+    "IPv4 translated into IPv6": f"http://WAY.translated.example:{PORT}/",
     "NAT64": f"http://WAY.nat64.example:{PORT}/",
+    "NAT64 of local use": f"http://WAY.nat64-local.example:{PORT}/",
     "6to4": f"http://WAY.6to4.example:{PORT}/",
     "Teredo": f"http://WAY.teredo.example:{PORT}/",
     "ISATAP": f"http://WAY.isatap.example:{PORT}/",
@@ -49,17 +53,25 @@ REFUSED_AT_SIGHT = {
     "hexadecimal": f"http://0xa010203:{PORT}/",
     "mixed and short": f"http://0xa.66051:{PORT}/",
     "full-width digits": f"http://\uff11\uff10.\uff11.\uff12.\uff13:{PORT}/",
+    "full-width dots": f"http://10\uff0e1\u30022\uff613:{PORT}/",
+    "a soft hyphen": f"http://10.1.2.\u00ad3:{PORT}/",
+    "a zero-width joiner": f"http://10.1\u200d.2.3:{PORT}/",
+    "percent-encoded": f"http://%31%30.1.2.3:{PORT}/",
     "circled digits": f"http://⑩.①.②.③:{PORT}/",
     "loopback": f"http://127.1:{PORT}/",
     "zero": f"http://0:{PORT}/",
     "IPv6 loopback": f"http://[::1]:{PORT}/",
     "IPv4 mapped into IPv6": f"http://[::ffff:{PRIVATE}]:{PORT}/",
     "IPv4-compatible IPv6": f"http://[::{PRIVATE}]:{PORT}/",
+    "IPv4 translated into IPv6": f"http://[::ffff:0:{PRIVATE}]:{PORT}/",
     "NAT64": f"http://[64:ff9b::{PRIVATE}]:{PORT}/",
+    "NAT64 of local use": f"http://[64:ff9b:1::{PRIVATE}]:{PORT}/",
     "6to4": f"http://[2002:a01:203::1]:{PORT}/",
     "Teredo": f"http://[2001:0:a01:203::1]:{PORT}/",
     "ISATAP": f"http://[2606:2800::5efe:a01:203]:{PORT}/",
     "a zone id": f"http://[fe80::1%25lo]:{PORT}/",
+    "a zone id, unquoted": f"http://[fe80::1%lo]:{PORT}/",
+    "a zone id of loopback": f"http://[::1%25lo]:{PORT}/",
     "localhost": f"http://localhost:{PORT}/",
     "localhost with a trailing dot": f"http://localhost.:{PORT}/",
     "localhost in other letters": f"http://LOCALHOSt:{PORT}/",
@@ -147,6 +159,14 @@ def test_refused_at_connect(outcomes: Outcomes, way: str, name: str) -> None:
     assert outcome.reached == []
     assert outcome.error.startswith("AddressRefused")
     assert outcome.permanent
+
+
+@pytest.mark.parametrize("name", REFUSED_AT_SIGHT)
+def test_a_form_refuses_it_early(name: str, settings: Settings) -> None:
+    settings.DURIAN = {}
+    form = HookConfigForm({"url": REFUSED_AT_SIGHT[name].replace("WAY", "form")})
+    assert form.errors["url"]
+    assert "hush" not in str(form.errors)
 
 
 @pytest.mark.parametrize("name", REFUSED_AT_SIGHT)

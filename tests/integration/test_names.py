@@ -79,6 +79,11 @@ def test_no_more_than_some_names_are_asked_for_at_once(measured: Mapping[str, An
     assert sum("no name server had answered" in error for error in errors) == 10
 
 
+def test_behind_a_proxy_names_are_the_proxys_to_resolve(measured: Mapping[str, Any]) -> None:
+    assert measured["proxied"]["asked"] == ["CONNECT by-proxy.silent.example:443"]
+    assert "no name server" not in measured["proxied"]["outcome"]["error"]
+
+
 def test_an_engine_stops_though_a_name_server_is_silent(measured: Mapping[str, Any]) -> None:
     assert "stopped" in measured["stopping"]["error"]
     assert measured["stopping"]["seconds"] < 1

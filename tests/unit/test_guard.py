@@ -95,6 +95,7 @@ PUBLIC = [
 # Every way to write an IPv4 address into an IPv6 one.
 CARRIERS = {
     "mapped": lambda v4: 0xFFFF << 32 | v4,
+    "translated": lambda v4: 0xFFFF0000 << 32 | v4,
     "compatible": lambda v4: v4,
     "nat64": lambda v4: 0x64FF9B << 96 | v4,
     "nat64 of local use": lambda v4: 0x64FF9B0001 << 80 | v4,
@@ -256,6 +257,7 @@ def test_a_url_is_brought_into_one_spelling(url: str, normal: str) -> None:
         "\uff11\uff12\uff17.0.0.1",
         "①②⑦.0.0.1",
         "127。0。0。1",
+        "127\uff0e0\uff0e0\uff611",
         "[::1]",
         "[::]",
         "[::ffff:127.0.0.1]",
@@ -312,6 +314,9 @@ def test_localhost_is_open_where_loopback_is() -> None:
         "http://receiver.example/\x7f",
         "http://rece\tiver.example/",
         "http://rece\u200biver.example/",
+        "http://rece\u00adiver.example/",
+        "http://127.0.0.\u00ad1/",
+        "http://%31%32%37.0.0.1/",
         "http://receiver.example%00/",
         "http://127.0.0.1%2f@receiver.example/",
         "http://[::1/",
