@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass, field
 
-MEMORY_MB = 40.0
+MEMORY_MB = 25.0
 """By how much a process may have grown: its heap holds what was in flight at the worst moment."""
-FILES = 6
+FILES = 4
 """By how many descriptors: a connection to the broker or database that it had not needed before."""
 
 COLUMNS = {
