@@ -7,4 +7,4 @@ from tests.acceptance.site.settings import *  # noqa: F403
 
 INSTALLED_APPS = list(shop.INSTALLED_APPS)
 if os.environ.get("DURIAN_CHAOS_SABOTAGE"):
-    INSTALLED_APPS.append("tests.chaos.sabotage")
+    INSTALLED_APPS.append("tests.chaos.sabotage.SabotageConfig")
