@@ -1,6 +1,6 @@
 """What a payload must have so that a condition can match: where to file a filter."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from typing import Any as Anything
 from typing import NamedTuple
 
@@ -23,6 +23,7 @@ from durian.match.conditions import (
     Startswith,
 )
 from durian.match.literal import CONTAINERS, freeze
+from durian.match.places import Path
 from durian.match.shelves import (
     AFFIX,
     GRAM,
@@ -32,7 +33,6 @@ from durian.match.shelves import (
     Cells,
     Exact,
     Grams,
-    Path,
     Prefixes,
     Present,
     Shelf,
@@ -48,134 +48,127 @@ PARTS = 12
 
 
 class Anchor(NamedTuple):
-    """A place in the index: a token on one shelf of one field."""
+    """A spot in the index: a token on one shelf of one field."""
 
     path: Path
-    shelf: type[Shelf[Anything]]
+    shelf: type[Shelf]
     token: Token
 
 
-Clause = list[Anchor]
-"""Anchors of which a payload has at least one whenever the filter matches it."""
+class Clause(NamedTuple):
+    """Anchors of which a payload has at least one whenever it satisfies the condition.
+
+    `settles` says that the reverse holds, too: with one of them it satisfies the condition.
+    """
+
+    anchors: Sequence[Anchor]
+    settles: bool = False
 
 
-def clauses(condition: Condition, path: Path = ()) -> Iterator[Clause]:
+def clauses(condition: Condition, path: Path = ()) -> list[Clause]:
     """The clauses that are known of a condition on the field at `path`; any of them will do.
 
     They speak of the value itself and, if it is a list, of its elements, but of no list in it.
     """
-    if rule := _RULES.get(type(condition)):
-        yield from rule(condition, path)
+    rule = _RULES.get(type(condition))
+    return rule(condition, path) if rule else []
 
 
 def rank(clause: Clause) -> int:
     """How well the clause tells filters apart, by its worst anchor; 0 is best."""
-    return max((anchor.shelf.rank for anchor in clause), default=0)
+    return max([anchor.shelf.rank for anchor in clause.anchors], default=0)
 
 
-def is_certain(condition: Condition) -> bool:
-    """Whether every payload that has an anchor of the condition's best clause matches it."""
-    while isinstance(condition, Fields) and len(condition.value) == 1:
-        condition = condition.value[0][1]
-    if isinstance(condition, Startswith | Endswith):
-        return 0 < len(condition.value) <= AFFIX
-    if isinstance(condition, In):
-        return not any(isinstance(item, CONTAINERS) for item in condition.value)
-    return isinstance(condition, Has)
+def _present(condition: Condition, path: Path) -> list[Clause]:
+    return [Clause((Anchor(path, Present, None),))]
 
 
-def _present(condition: Condition, path: Path) -> Iterator[Clause]:
-    yield [Anchor(path, Present, None)]
+def _has(condition: Has, path: Path) -> list[Clause]:
+    return [Clause((Anchor(path, Exact, freeze(condition.value)),), settles=True)]
 
 
-def _has(condition: Condition, path: Path) -> Iterator[Clause]:
-    yield [Anchor(path, Exact, freeze(condition.value))]
-
-
-def _is(condition: Is, path: Path) -> Iterator[Clause]:
+def _is(condition: Is, path: Path) -> list[Clause]:
     value = condition.value
     if value is None:
-        return  # a missing field is fine, too
+        return []  # a missing field is fine, too
     if isinstance(value, CONTAINERS):
-        yield from _present(condition, path)
-    else:
-        yield from _has(condition, path)
+        return _present(condition, path)
+    return [Clause((Anchor(path, Exact, freeze(value)),))]
 
 
-def _in(condition: In, path: Path) -> Iterator[Clause]:
+def _in(condition: In, path: Path) -> list[Clause]:
     if any(isinstance(item, CONTAINERS) for item in condition.value):
-        yield from _present(condition, path)
-    else:
-        yield [Anchor(path, Exact, freeze(item)) for item in condition.value]
+        return _present(condition, path)
+    tokens = dict.fromkeys(map(freeze, condition.value))
+    return [Clause([Anchor(path, Exact, token) for token in tokens], settles=True)]
 
 
-def _startswith(condition: Startswith, path: Path) -> Iterator[Clause]:
-    if condition.value:
-        yield [Anchor(path, Prefixes, condition.value[:AFFIX])]
-    else:
-        yield from _present(condition, path)
+def _startswith(condition: Startswith, path: Path) -> list[Clause]:
+    if text := condition.value:
+        return [Clause((Anchor(path, Prefixes, text[:AFFIX]),), settles=len(text) <= AFFIX)]
+    return _present(condition, path)
 
 
-def _endswith(condition: Endswith, path: Path) -> Iterator[Clause]:
-    if condition.value:
-        yield [Anchor(path, Suffixes, condition.value[-AFFIX:])]
-    else:
-        yield from _present(condition, path)
+def _endswith(condition: Endswith, path: Path) -> list[Clause]:
+    if text := condition.value:
+        return [Clause((Anchor(path, Suffixes, text[-AFFIX:]),), settles=len(text) <= AFFIX)]
+    return _present(condition, path)
 
 
-def _contains(condition: Contains, path: Path) -> Iterator[Clause]:
+def _contains(condition: Contains, path: Path) -> list[Clause]:
     part = condition.value
     if part == "" or isinstance(part, CONTAINERS):
-        yield from _present(condition, path)
-    elif isinstance(part, str):
-        for at in range(min(PARTS, max(1, len(part) - GRAM + 1))):
-            yield [Anchor(path, Grams, part[at : at + GRAM])]
-    else:
-        yield from _has(condition, path)
+        return _present(condition, path)
+    if isinstance(part, str):
+        starts = range(min(PARTS, max(1, len(part) - GRAM + 1)))
+        return [Clause((Anchor(path, Grams, part[at : at + GRAM]),)) for at in starts]
+    return [Clause((Anchor(path, Exact, freeze(part)),))]
 
 
-def _above(condition: Ordered, path: Path) -> Iterator[Clause]:
-    yield [Anchor(path, Above, as_end(condition.value))]
+def _above(condition: Ordered, path: Path) -> list[Clause]:
+    return [Clause((Anchor(path, Above, as_end(condition.value)),))]
 
 
-def _below(condition: Ordered, path: Path) -> Iterator[Clause]:
-    yield [Anchor(path, Below, as_end(condition.value))]
+def _below(condition: Ordered, path: Path) -> list[Clause]:
+    return [Clause((Anchor(path, Below, as_end(condition.value)),))]
 
 
-def _exists(condition: Exists, path: Path) -> Iterator[Clause]:
-    if condition.value:
-        yield from _present(condition, path)
+def _exists(condition: Exists, path: Path) -> list[Clause]:
+    return [Clause((Anchor(path, Present, None),), settles=True)] if condition.value else []
 
 
-def _fields(condition: Fields, path: Path) -> Iterator[Clause]:
-    for name, inner in condition.value:
-        yield from clauses(inner, (*path, name))
-    if path:
-        yield from _present(condition, path)
+def _fields(condition: Fields, path: Path) -> list[Clause]:
+    found = [clause for name, inner in condition.value for clause in clauses(inner, (*path, name))]
+    if len(condition.value) > 1:
+        found = _of_several(found)
+    return found + _present(condition, path) if path else found
 
 
-def _members(condition: Members, path: Path) -> Iterator[Clause]:
-    for member in condition.value:
-        # Any other member may be content with an element of an element.
-        if isinstance(member, ElementCondition):
-            yield from clauses(member, path)
-    yield from _present(condition, path)
+def _members(condition: Members, path: Path) -> list[Clause]:
+    # Any other member may be content with an element of an element.
+    single = [member for member in condition.value if isinstance(member, ElementCondition)]
+    found = [clause for member in single for clause in clauses(member, path)]
+    return _of_several(found) + _present(condition, path)
 
 
-def _every(condition: And | Together, path: Path) -> Iterator[Clause]:
-    for part in condition.value:
-        yield from clauses(part, path)
+def _every(condition: And | Together, path: Path) -> list[Clause]:
+    return _of_several([clause for part in condition.value for clause in clauses(part, path)])
 
 
-def _together(condition: Together, path: Path) -> Iterator[Clause]:
+def _of_several(found: list[Clause]) -> list[Clause]:
+    """The clauses of conditions of which none is all that is asked."""
+    return [Clause(clause.anchors) for clause in found]
+
+
+def _together(condition: Together, path: Path) -> list[Clause]:
     ends = {type(part): as_end(part.value) for part in condition.value}
     low, high = ends.get(Gt, ends.get(Gte)), ends.get(Lt, ends.get(Lte))
-    if (clause := _between(low, high, path)) is not None:
-        yield clause
-    yield from _every(condition, path)
+    anchors = _between(low, high, path)
+    between = [] if anchors is None else [Clause(anchors)]
+    return between + _every(condition, path)
 
 
-def _between(low: float | str | None, high: float | str | None, path: Path) -> Clause | None:
+def _between(low: float | str | None, high: float | str | None, path: Path) -> list[Anchor] | None:
     """Where a value between two others lies, if that can be said."""
     if isinstance(low, float) and isinstance(high, float):
         if max(abs(low), abs(high)) > LARGEST:
@@ -187,15 +180,18 @@ def _between(low: float | str | None, high: float | str | None, path: Path) -> C
     return None
 
 
-def _or(condition: Or, path: Path) -> Iterator[Clause]:
+def _or(condition: Or, path: Path) -> list[Clause]:
     best = [min(clauses(part, path), key=rank, default=None) for part in condition.value]
     found = [clause for clause in best if clause is not None]
-    if len(found) == len(best):
-        yield [anchor for clause in found for anchor in clause]
+    if len(found) < len(best):
+        return []
+    # Without repeats: nothing is filed twice under an anchor.
+    anchors = dict.fromkeys(anchor for clause in found for anchor in clause.anchors)
+    return [Clause(list(anchors), all(clause.settles for clause in found))]
 
 
 # What is not here (negations, `Any`) may match a payload that has nothing of it.
-_RULES: dict[type[Condition], Callable[[Anything, Path], Iterator[Clause]]] = {
+_RULES: dict[type[Condition], Callable[[Anything, Path], list[Clause]]] = {
     Has: _has,
     Is: _is,
     In: _in,

@@ -1,12 +1,9 @@
 """Filters filed by what they need, so that a payload finds those that it may satisfy."""
 
-from collections.abc import Mapping
-from typing import Any
-
-from durian.match.anchors import Anchor, Clause, clauses, is_certain, rank
-from durian.match.conditions import Condition
-from durian.match.literal import MAX_DEPTH
-from durian.match.shelves import Path, Shelf, Token
+from durian.match.anchors import Anchor, Clause
+from durian.match.parts import Part
+from durian.match.places import Found, Place
+from durian.match.shelves import Shelf, Token
 
 # A bucket of more filters than this is sorted by what else they need. From 6 to 24 an event takes
 # the same time (tests/benchmarks/filter_index.py); fewer branches take less memory.
@@ -14,128 +11,181 @@ CROWDED = 16
 # Branches within branches at most, which bounds the recursion.
 NESTED = 8
 
-Found = Mapping[Path, list[object]]
-
 
 class Entry:
-    """One filter, and the keys of all who share it."""
+    """One filter, and the keys of all who share it.
 
-    __slots__ = ("condition", "is_certain", "keys")
+    `rest` is what a payload that finds the entry has to be asked still.
+    """
 
-    def __init__(self, condition: Condition) -> None:
-        self.condition = condition
-        self.is_certain = is_certain(condition)
-        self.keys: set[int] = set()
+    __slots__ = ("homes", "keys", "parts", "rest", "spread")
+
+    def __init__(self, parts: tuple[Part, ...]) -> None:
+        self.parts = parts
+        self.rest = parts
+        self.keys: tuple[int, ...] | set[int] = ()
+        self.homes: tuple[Bucket | Branch, ...] = ()
+        self.spread = False
+        """Whether it is filed under several anchors, of which a payload needs one."""
+
+    def take_out(self) -> None:
+        """Be filed nowhere any more."""
+        for home in self.homes:
+            home.take_out(self)
+
+
+class Bucket(list[Entry]):
+    """The few entries that are filed under one token."""
+
+    __slots__ = ("branch", "shelf", "token")
+
+    def __init__(self, branch: "Branch", shelf: Shelf, token: Token) -> None:
+        self.branch = branch
+        self.shelf = shelf
+        self.token = token
+
+    def take_out(self, entry: Entry) -> None:
+        """Have an entry no more; an empty bucket goes."""
+        self.remove(entry)
+        if not self:
+            self.branch.drop(self.shelf, self.token)
 
 
 class Branch:
-    """Entries, each filed under one clause; `known` is what all payloads that get here have."""
+    """Entries, each filed under one clause, or among the others if it has none.
 
-    __slots__ = ("_homes", "_known", "_rest", "_shelves")
+    `known` is what all payloads that get here have. A branch within another has the place of a
+    `bucket` that was too full.
+    """
 
-    def __init__(self, known: frozenset[Anchor] = frozenset()) -> None:
+    __slots__ = ("_bucket", "_known", "_others", "_root", "_shelves")
+
+    def __init__(
+        self,
+        root: Place,
+        known: frozenset[Anchor] = frozenset(),
+        bucket: Bucket | None = None,
+    ) -> None:
+        self._root = root
         self._known = known
-        self._shelves: dict[Path, dict[type[Shelf[Any]], Shelf[Any]]] = {}
-        self._rest: set[Entry] = set()
-        self._homes: dict[Entry, tuple[tuple[Shelf[Any], Token], ...]] = {}
-
-    def __len__(self) -> int:
-        return len(self._homes)
+        self._bucket = bucket
+        self._others: set[Entry] = set()
+        self._shelves: dict[Place, dict[type[Shelf], Shelf]] = {}
 
     def add(self, entry: Entry) -> None:
-        """File an entry under the clause that the fewest others share."""
-        clause = self._best(entry.condition)
+        """File an entry under the clause that tells it best from others."""
+        clause, rest = self._choose(entry)
+        # The buckets of an entry that is in several may be of branches that know different things.
+        if not entry.spread:
+            entry.rest = rest
         if clause is None:
-            self._rest.add(entry)
-            self._homes[entry] = ()
-        else:
-            self._homes[entry] = tuple(self._file(anchor, entry) for anchor in set(clause))
+            self._others.add(entry)
+            entry.homes += (self,)
+            return
+        entry.spread = entry.spread or len(clause.anchors) > 1
+        for anchor in clause.anchors:
+            self._file(anchor, entry)
 
-    def remove(self, entry: Entry) -> None:
-        """Take an entry out, and what is empty then."""
-        self._rest.discard(entry)
-        for shelf, token in self._homes.pop(entry):
-            bucket = shelf.buckets[token]
-            bucket.remove(entry)
-            if not len(bucket):
-                self._drop(shelf, token)
+    def take_out(self, entry: Entry) -> None:
+        """Have an entry of those without a clause no more."""
+        self._others.remove(entry)
+        self._close_if_empty()
 
-    def collect(self, found: Found, into: set[Entry]) -> None:
-        """Put every entry that may match into a set, and not many others."""
-        into |= self._rest
-        few, many = sorted((self._shelves, found), key=len)
-        for path in few:
-            if path in many:
-                for shelf in self._shelves[path].values():
-                    for value in found[path]:
-                        self._collect(shelf.hits(value), found, into)
-
-    def _collect(self, buckets: list[Any], found: Found, into: set[Entry]) -> None:
-        for bucket in buckets:
-            if isinstance(bucket, Branch):
-                bucket.collect(found, into)
-            else:
-                into.update(bucket)
-
-    def _best(self, condition: Condition) -> Clause | None:
-        """The clause of the best kind, and of those the one with the emptiest buckets."""
-        best, least = None, (0, 0)
-        for clause in clauses(condition):
-            if not self._known.isdisjoint(clause):
-                continue
-            cost = rank(clause), sum(map(self._crowd, clause))
-            if best is None or cost < least:
-                best, least = clause, cost
-        return best
-
-    def _crowd(self, anchor: Anchor) -> int:
-        shelf = self._shelves.get(anchor.path, {}).get(anchor.shelf)
-        return len(shelf.buckets.get(anchor.token, ())) if shelf else 0
-
-    def _file(self, anchor: Anchor, entry: Entry) -> tuple[Shelf[Any], Token]:
-        shelves = self._shelves.setdefault(anchor.path, {})
-        shelf = shelves.get(anchor.shelf)
-        if shelf is None:
-            shelf = shelves[anchor.shelf] = anchor.shelf(anchor.path)
-        self._put(shelf, anchor, entry)
-        return shelf, anchor.token
-
-    def _put(self, shelf: Shelf[Any], anchor: Anchor, entry: Entry) -> None:
-        bucket = shelf.buckets.get(anchor.token)
-        if bucket is None:
-            shelf.put(anchor.token, [entry])
-        elif isinstance(bucket, Branch):
-            bucket.add(entry)
-        else:
-            bucket.append(entry)
-            if len(bucket) > CROWDED and len(self._known) < NESTED:
-                shelf.put(anchor.token, self._branch(anchor, bucket))
-
-    def _branch(self, anchor: Anchor, entries: list[Entry]) -> "Branch":
-        branch = Branch(self._known | {anchor})
-        for entry in entries:
-            branch.add(entry)
-        return branch
-
-    def _drop(self, shelf: Shelf[Any], token: Token) -> None:
+    def drop(self, shelf: Shelf, token: Token) -> None:
+        """Have no bucket for a token any more, and nothing that is empty then."""
         shelf.drop(token)
         if not shelf.buckets:
-            del self._shelves[shelf.path][type(shelf)]
-            if not self._shelves[shelf.path]:
-                del self._shelves[shelf.path]
+            shelves = self._shelves[shelf.place]
+            del shelves[type(shelf)]
+            if not shelves:
+                del self._shelves[shelf.place]
+            shelf.place.release()
+            self._close_if_empty()
 
+    def candidates(self, found: Found) -> set[Entry]:
+        """Every entry that a payload may satisfy, and not many others."""
+        entries: set[Entry] = set()
+        branches = [self]
+        for branch in branches:  # which grow meanwhile
+            entries |= branch._others
+            for place in branch._shelves.keys() & found.keys():
+                values = found[place]
+                for shelf in branch._shelves[place].values():
+                    for bucket in shelf.hits(values):
+                        if isinstance(bucket, Branch):
+                            branches.append(bucket)
+                        else:
+                            entries.update(bucket)
+        return entries
 
-def flatten(payload: Mapping[str, object]) -> Found:
-    """The values at each path: those of the fields and, where it is a list, of its elements."""
-    found: dict[Path, list[object]] = {}
-    level: list[tuple[Path, Mapping[str, object]]] = [((), payload)]
-    for _ in range(MAX_DEPTH):
-        deeper: list[tuple[Path, Mapping[str, object]]] = []
-        for path, mapping in level:
-            for name, value in mapping.items():
-                inner = (*path, name)
-                values = [value, *value] if isinstance(value, list) else [value]
-                found.setdefault(inner, []).extend(values)
-                deeper += [(inner, item) for item in values if isinstance(item, dict)]
-        level = deeper
-    return found
+    def _choose(self, entry: Entry) -> tuple[Clause | None, tuple[Part, ...]]:
+        """The best clause, and the parts that are open still when a payload has it."""
+        best: Clause | None = None
+        least = (0, 0, 0)
+        settled: list[Part] = []
+        owner: Part | None = None
+        for part in entry.parts:
+            for clause in part.clauses():
+                if self._known and not self._known.isdisjoint(clause.anchors):
+                    if clause.settles:
+                        settled.append(part)
+                    continue
+                cost = self._cost(clause)
+                if best is None or cost < least:
+                    best, least, owner = clause, cost, part
+        if best and owner and best.settles:
+            settled.append(owner)
+        if not settled:
+            return best, entry.parts
+        return best, tuple(part for part in entry.parts if part not in settled)
+
+    def _cost(self, clause: Clause) -> tuple[int, int, int]:
+        """How little the clause tells filters apart: by its kind, its shelves, and its buckets.
+
+        What has many values has few filters, and few events, for each. It is also the same for
+        filters that are alike, so that a payload has to look for them in one place only.
+        """
+        worst, most, crowd = 0, 0, 0
+        for anchor in clause.anchors:
+            worst = max(worst, anchor.shelf.rank)
+            if shelf := self._shelf(anchor):
+                most = max(most, len(shelf.buckets))
+                bucket = shelf.buckets.get(anchor.token, ())
+                crowd += CROWDED if isinstance(bucket, Branch) else len(bucket)
+        return worst, -most, crowd
+
+    def _shelf(self, anchor: Anchor) -> Shelf | None:
+        place = self._root.find(anchor.path)
+        return self._shelves.get(place, {}).get(anchor.shelf) if place else None
+
+    def _file(self, anchor: Anchor, entry: Entry) -> None:
+        shelf = self._shelf(anchor) or self._new_shelf(anchor)
+        bucket = shelf.buckets.get(anchor.token)
+        if isinstance(bucket, Branch):
+            bucket.add(entry)
+            return
+        if bucket is None:
+            bucket = Bucket(self, shelf, anchor.token)
+            shelf.put(anchor.token, bucket)
+        bucket.append(entry)
+        entry.homes += (bucket,)
+        if len(bucket) > CROWDED and len(self._known) < NESTED:
+            self._branch_out(bucket, anchor)
+
+    def _new_shelf(self, anchor: Anchor) -> Shelf:
+        place = self._root.use(anchor.path)
+        shelf = anchor.shelf(place)
+        self._shelves.setdefault(place, {})[anchor.shelf] = shelf
+        return shelf
+
+    def _branch_out(self, bucket: Bucket, anchor: Anchor) -> None:
+        branch = Branch(self._root, self._known | {anchor}, bucket)
+        bucket.shelf.put(anchor.token, branch)
+        for entry in bucket:
+            entry.homes = tuple(home for home in entry.homes if home is not bucket)
+            branch.add(entry)
+        bucket.clear()
+
+    def _close_if_empty(self) -> None:
+        if self._bucket is not None and not self._others and not self._shelves:
+            self._bucket.branch.drop(self._bucket.shelf, self._bucket.token)

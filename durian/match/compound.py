@@ -62,7 +62,10 @@ class Together(_Several, ElementCondition):
 
     def holds(self, value: object) -> bool:
         """Whether it satisfies them all."""
-        return all(condition.holds(value) for condition in self.value)
+        for condition in self.value:  # noqa: SIM110 - half the time of all()
+            if not condition.holds(value):
+                return False
+        return True
 
     def to_json(self) -> object:
         """One object with the operators and fields of all."""

@@ -5,7 +5,7 @@ what a filter asks: most conditions on one element (`ElementCondition`) are cont
 element of a list satisfies them, whereas the others see the list as a whole.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from copy import deepcopy
 from functools import lru_cache
 from operator import ge, gt, le, lt
@@ -56,11 +56,15 @@ class Condition:
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, Condition):
-            return type(self) is type(other) and freeze(self.value) == freeze(other.value)
+            return type(self) is type(other) and self._frozen() == other._frozen()
         return self.matches(other)
 
     def __hash__(self) -> int:
-        return hash((type(self), freeze(self.value)))
+        return hash((type(self), self._frozen()))
+
+    def _frozen(self) -> Hashable:
+        # A tuple is made of conditions.
+        return self.value if type(self.value) is tuple else freeze(self.value)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.value!r})"
@@ -79,7 +83,9 @@ class ElementCondition(Condition):
 
     def matches(self, value: object) -> bool:
         """Whether the value satisfies the condition, or is a list with an element that does."""
-        return self.holds(value) or (isinstance(value, list) and any(map(self.holds, value)))
+        if self.holds(value):
+            return True
+        return isinstance(value, list) and any(map(self.holds, value))
 
 
 class Any(Condition):
@@ -308,6 +314,8 @@ class Exists(Condition):
 
 def _literal(name: str, value: object) -> object:
     """A literal checked, and copied so that its owner cannot change it in here."""
+    if type(value) is str or type(value) is int:  # first, since most are
+        return value
     try:
         check_literal(value)
     except InvalidFilter as error:

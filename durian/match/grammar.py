@@ -1,7 +1,7 @@
 """What the JSON of a filter means: from objects, lists, bare values and operators to conditions."""
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, cast
 
 from durian.errors import InvalidFilter
 from durian.match.compound import And, Fields, Joined, Members, Neq, Nin, Not, Or, Together
@@ -47,25 +47,27 @@ def _object(value: dict[object, object], path: str) -> Condition:
     fields: list[tuple[str, Condition]] = []
     conditions: list[Condition] = []
     # Sorted, since the order of an object's keys means nothing and equal filters are to be equal.
-    for key in sorted(value, key=lambda key: _checked(key, path)):
-        name = str(key)
+    for name in sorted(_checked(value, path)):
         if name.startswith("$"):
-            conditions.append(_operation(name, value[key], path))
+            conditions.append(_operation(name, value[name], path))
         else:
-            fields.append((name, build(value[key], f"{path}.{name}" if path else name)))
+            fields.append((name, build(value[name], f"{path}.{name}" if path else name)))
     if fields or not conditions:
         conditions.append(Fields(tuple(fields)))
     return _all_of(conditions)
 
 
-def _checked(key: object, path: str) -> str:
-    if not isinstance(key, str):
-        raise _error(path, f"the keys of a JSON object are strings, not {show(key)}")
-    return key
+def _checked(value: dict[object, object], path: str) -> dict[str, object]:
+    for key in value:
+        if not isinstance(key, str):
+            raise _error(path, f"the keys of a JSON object are strings, not {show(key)}")
+    return cast("dict[str, object]", value)
 
 
 def _all_of(conditions: list[Condition]) -> Condition:
     """Those on one element ask for the same element: `$gt` and `$lt` are one range."""
+    if len(conditions) == 1:
+        return conditions[0]
     single = [c for c in conditions if isinstance(c, ElementCondition)]
     if len(single) > 1:
         whole = [c for c in conditions if not isinstance(c, ElementCondition)]

@@ -2,22 +2,29 @@
 
 from collections.abc import Mapping
 
-from durian.match.branch import Branch, Entry, flatten
-from durian.match.conditions import Condition
+from durian.match.branch import Branch, Entry
 from durian.match.filter import Filter
+from durian.match.parts import Part, Parts
+from durian.match.places import Place
+
+# Keys of one filter beyond which they are kept in a set: it takes more memory, and no time.
+MANY = 16
 
 
 class FilterIndex:
     """Filters by key; `matching` answers as evaluating every one of them would.
 
-    Equal filters are kept and evaluated once, however many keys have them. For one thread.
+    Equal filters are kept once, and what filters have in common is asked once, however many have
+    it. For one thread.
     """
 
-    __slots__ = ("_entries", "_keys", "_root")
+    __slots__ = ("_entries", "_keys", "_parts", "_places", "_root")
 
     def __init__(self) -> None:
-        self._root = Branch()
-        self._entries: dict[Condition, Entry] = {}
+        self._places = Place()
+        self._root = Branch(self._places)
+        self._parts = Parts()
+        self._entries: dict[tuple[Part, ...], Entry] = {}
         self._keys: dict[int, Entry] = {}
 
     def __len__(self) -> int:
@@ -25,30 +32,55 @@ class FilterIndex:
 
     def add(self, key: int, filter: Filter) -> None:
         """Have a filter under a key; one that is there already is replaced."""
-        if key in self._keys:
-            self.remove(key)
-        entry = self._entries.get(filter.condition)
+        parts = self._parts.use(filter.condition)
+        entry = self._entries.get(parts)
         if entry is None:
-            entry = self._entries[filter.condition] = Entry(filter.condition)
+            entry = self._entries[parts] = Entry(parts)
             self._root.add(entry)
-        entry.keys.add(key)
-        self._keys[key] = entry
+        else:
+            self._parts.release(parts)
+        if self._keys.get(key) is not entry:
+            if key in self._keys:
+                self.remove(key)
+            self._keys[key] = entry
+            _put(entry, key)
 
     def remove(self, key: int) -> None:
         """Have no filter under that key any more. Raises KeyError when there is none."""
         entry = self._keys.pop(key)
-        entry.keys.discard(key)
+        _take(entry, key)
         if not entry.keys:
-            del self._entries[entry.condition]
-            self._root.remove(entry)
+            del self._entries[entry.parts]
+            entry.take_out()
+            self._parts.release(entry.parts)
 
     def matching(self, payload: Mapping[str, object]) -> list[int]:
         """The keys whose filters the payload passes, in no order."""
         whole = payload if isinstance(payload, dict) else dict(payload)
-        candidates: set[Entry] = set()
-        self._root.collect(flatten(whole), candidates)
+        answers: dict[Part, bool] = {}
         keys: list[int] = []
-        for entry in candidates:
-            if entry.is_certain or entry.condition.matches(whole):
-                keys.extend(entry.keys)
+        for entry in self._root.candidates(self._places.look(whole)):
+            for part in entry.rest:
+                answer = answers.get(part)
+                if answer is None:
+                    answer = answers[part] = part.matches(whole)
+                if not answer:
+                    break
+            else:
+                keys += entry.keys
         return keys
+
+
+def _put(entry: Entry, key: int) -> None:
+    if isinstance(entry.keys, set):
+        entry.keys.add(key)
+    else:
+        keys = (*entry.keys, key)
+        entry.keys = keys if len(keys) <= MANY else set(keys)
+
+
+def _take(entry: Entry, key: int) -> None:
+    if isinstance(entry.keys, set):
+        entry.keys.remove(key)
+    else:
+        entry.keys = tuple(one for one in entry.keys if one != key)

@@ -8,10 +8,11 @@ from durian.errors import InvalidFilter
 from durian.match.conditions import Condition
 from durian.match.filter import Filter
 from durian.match.grammar import build
-from durian.match.literal import MAX_DEPTH, children, show
+from durian.match.literal import CONTAINERS, MAX_DEPTH, children, show
 
 MAX_CONDITIONS: Final = 1000
 MAX_BYTES: Final = 64 * 1024
+_NESTED: Final = (*CONTAINERS, Condition)
 
 
 def parse(value: object) -> Filter:
@@ -23,11 +24,10 @@ def parse(value: object) -> Filter:
         raise InvalidFilter(f"a filter is a JSON object, not {show(value)}")
     # Before anything recurses into it or compiles what it holds.
     _check_depth(value)
-    _check_size(value)
+    size = _check_size(value)
     condition = build(value)
-    _check_count(condition)
-    # Matching classes have a depth of their own.
-    _check_depth(condition.to_json())
+    if size > MAX_CONDITIONS:  # each of which takes a character at least
+        _check_count(condition)
     return Filter(condition)
 
 
@@ -48,27 +48,31 @@ def deepmatch(match: Mapping[str, object], payload: Mapping[str, object]) -> boo
     return Filter(build(dict(match))).matches(payload)
 
 
-def _check_depth(value: object) -> None:
-    level = [value]
-    for _ in range(MAX_DEPTH + 1):
-        level = [child for item in level for child in children(item)]
-        if not level:
-            return
-    raise InvalidFilter(f"the filter is nested deeper than {MAX_DEPTH} levels")
+def _check_depth(value: object, left: int = MAX_DEPTH) -> None:
+    inner = children(_inner_form(value) if isinstance(value, Condition) else value)
+    if inner and not left:
+        raise InvalidFilter(f"the filter is nested deeper than {MAX_DEPTH} levels")
+    for child in inner:
+        if isinstance(child, _NESTED):
+            _check_depth(child, left - 1)
 
 
-def _check_size(value: object) -> None:
+def _check_size(value: object) -> int:
     try:
-        text = json.dumps(value, ensure_ascii=False, default=_inner_form)
+        text = _encoder.encode(value)
     except (TypeError, ValueError) as error:
         raise InvalidFilter(f"the filter cannot be written as JSON: {error}") from None
     if (size := len(text.encode("utf-8", "surrogatepass"))) > MAX_BYTES:
         raise InvalidFilter(f"the filter is {size} bytes of JSON; {MAX_BYTES} are allowed")
+    return size
 
 
 def _inner_form(value: object) -> object:
     # What is neither JSON nor a condition is refused later, where its path is known.
     return value.to_json() if isinstance(value, Condition) else None
+
+
+_encoder = json.JSONEncoder(ensure_ascii=False, default=_inner_form)
 
 
 def _check_count(condition: Condition) -> None:

@@ -56,7 +56,7 @@ def same(literal: object, value: object) -> bool:
 
 def freeze(value: object) -> Hashable:
     """A hashable stand-in for a literal, equal exactly when `same` says so."""
-    if type(value) is str:  # first, since most are
+    if type(value) is str or type(value) is int:  # first, since most are
         return value
     if isinstance(value, bool):
         return ("bool", value)

@@ -7,10 +7,11 @@ bucket can match. A look-up costs what is in use (lengths, sizes), not how many 
 import math
 from bisect import bisect_left, bisect_right, insort
 from collections import Counter
-from collections.abc import Hashable, Iterable
-from typing import Any, ClassVar, Generic, TypeVar
+from collections.abc import Hashable, Iterable, Iterator
+from typing import Any, ClassVar, cast
 
 from durian.match.literal import CONTAINERS, NUMBERS, freeze
+from durian.match.places import Place
 
 GRAM = 6
 AFFIX = 32
@@ -21,24 +22,22 @@ LARGEST = 2.0**62
 FINEST = -20
 
 Token = Hashable
-Path = tuple[str, ...]
-Bucket = TypeVar("Bucket")
 
 
-class Shelf(Generic[Bucket]):
-    """Buckets by token, for the field at `path`.
+class Shelf:
+    """Buckets (or branches, in the place of crowded ones) by token, for the values at a place.
 
     `rank` says how well tokens of this kind tell filters apart: the lower the better.
     """
 
-    __slots__ = ("buckets", "path")
+    __slots__ = ("buckets", "place")
     rank: ClassVar[int] = 0
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.buckets: dict[Token, Bucket] = {}
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self.buckets: dict[Token, Any] = {}
 
-    def put(self, token: Token, bucket: Bucket) -> None:
+    def put(self, token: Token, bucket: Any) -> None:
         """Have a bucket for a token; one that is there is replaced."""
         self.buckets[token] = bucket
 
@@ -46,51 +45,51 @@ class Shelf(Generic[Bucket]):
         """Have no bucket for that token any more."""
         del self.buckets[token]
 
-    def tokens(self, value: object) -> Iterable[Token]:
-        """The tokens that a value has, of those that may have a bucket."""
+    def tokens(self, values: list[object]) -> Iterable[Token]:
+        """The tokens that values have, each once, of those that may have a bucket."""
         raise TypeError(f"{type(self).__name__} is not a shelf of its own")
 
-    def hits(self, value: object) -> list[Bucket]:
-        """The buckets whose filters may want that value."""
-        found = map(self.buckets.get, self.tokens(value))
-        return [bucket for bucket in found if bucket is not None]
+    def hits(self, values: list[object]) -> list[Any]:
+        """The buckets whose filters may want one of the values, each once."""
+        get = self.buckets.get
+        return [bucket for token in self.tokens(values) if (bucket := get(token)) is not None]
 
 
-class Present(Shelf[Bucket]):
+class Present(Shelf):
     """One bucket, for any value: the conditions that no other shelf can take."""
 
     __slots__ = ()
     rank = 2
 
-    def tokens(self, value: object) -> Iterable[Token]:
+    def tokens(self, values: list[object]) -> Iterable[Token]:
         """The only one."""
         return (None,)
 
 
-class Exact(Shelf[Bucket]):
+class Exact(Shelf):
     """Tokens are scalars, frozen."""
 
     __slots__ = ()
 
-    def tokens(self, value: object) -> Iterable[Token]:
-        """The value itself."""
-        return () if isinstance(value, CONTAINERS) else (freeze(value),)
+    def tokens(self, values: list[object]) -> Iterable[Token]:
+        """The values themselves."""
+        return {freeze(value) for value in values if not isinstance(value, CONTAINERS)}
 
 
-class _Measured(Shelf[Bucket]):
+class _Measured(Shelf):
     """A shelf that knows of which measures (lengths, sizes) its tokens are."""
 
     __slots__ = ("measures",)
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
+    def __init__(self, place: Place) -> None:
+        super().__init__(place)
         self.measures: Counter[int] = Counter()
 
     def measure(self, token: Token) -> int:
         """The token's measure."""
         return len(token) if isinstance(token, str) else 0
 
-    def put(self, token: Token, bucket: Bucket) -> None:
+    def put(self, token: Token, bucket: Any) -> None:
         """Have a bucket, and its measure."""
         if token not in self.buckets:
             self.measures[self.measure(token)] += 1
@@ -105,27 +104,27 @@ class _Measured(Shelf[Bucket]):
             del self.measures[size]
 
 
-class Prefixes(_Measured[Bucket]):
+class Prefixes(_Measured):
     """Tokens are the first characters, at most `AFFIX`."""
 
     __slots__ = ()
 
-    def tokens(self, value: object) -> Iterable[Token]:
+    def tokens(self, values: list[object]) -> Iterable[Token]:
         """The beginnings of the lengths in use."""
-        return [value[:length] for length in self.measures] if isinstance(value, str) else ()
+        return {text[:length] for text in _texts(values) for length in self.measures}
 
 
-class Suffixes(_Measured[Bucket]):
+class Suffixes(_Measured):
     """Tokens are the last characters, at most `AFFIX`."""
 
     __slots__ = ()
 
-    def tokens(self, value: object) -> Iterable[Token]:
+    def tokens(self, values: list[object]) -> Iterable[Token]:
         """The ends of the lengths in use."""
-        return [value[-length:] for length in self.measures] if isinstance(value, str) else ()
+        return {text[-length:] for text in _texts(values) for length in self.measures}
 
 
-class Grams(_Measured[Bucket]):
+class Grams(_Measured):
     """Tokens are parts of a string, at most `GRAM` characters.
 
     A look-up costs a step for each character and length in use. An Aho-Corasick automaton is
@@ -135,20 +134,19 @@ class Grams(_Measured[Bucket]):
 
     __slots__ = ()
 
-    def tokens(self, value: object) -> Iterable[Token]:
-        """The parts of the lengths in use."""
-        if not isinstance(value, str):
-            return
-        if len(self.buckets) < len(value):
-            yield from (
-                token for token in self.buckets if isinstance(token, str) and token in value
-            )
-            return
-        for length in self.measures:
-            yield from {value[at : at + length] for at in range(len(value) - length + 1)}
+    def tokens(self, values: list[object]) -> Iterable[Token]:
+        """The parts that have a bucket."""
+        found: set[Token] = set()
+        for text in _texts(values):
+            if len(self.buckets) < len(text):
+                found.update(part for part in self.buckets if cast("str", part) in text)
+            for length in self.measures if len(self.buckets) >= len(text) else ():
+                parts = {text[at : at + length] for at in range(len(text) - length + 1)}
+                found |= self.buckets.keys() & parts
+        return found
 
 
-class Cells(_Measured[Bucket]):
+class Cells(_Measured):
     """Tokens are cells of a ruler, as `(size, place)`: where ranges with two ends lie.
 
     A range is in at most two cells, of the power of two that is next above its width.
@@ -160,25 +158,28 @@ class Cells(_Measured[Bucket]):
         """The cell's size."""
         return token[0] if isinstance(token, tuple) else 0
 
-    def tokens(self, value: object) -> Iterable[Token]:
-        """The cells of the sizes in use in which the number lies."""
-        number = as_float(value)
-        if number is None or abs(number) > LARGEST:
-            return ()
-        return [(size, _place(number, size)) for size in self.measures]
+    def tokens(self, values: list[object]) -> Iterable[Token]:
+        """The cells of the sizes in use in which the numbers lie."""
+        numbers = [number for number in map(as_float, values) if number is not None]
+        return {
+            (size, _cell(number, size))
+            for number in numbers
+            if abs(number) <= LARGEST
+            for size in self.measures
+        }
 
 
-class _Ends(Shelf[Bucket]):
+class _Ends(Shelf):
     """Tokens are the one end of open ranges, numbers as floats and texts, each kind in order."""
 
     __slots__ = ("ordered",)
     rank = 1
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
+    def __init__(self, place: Place) -> None:
+        super().__init__(place)
         self.ordered: dict[type, Ordered] = {float: Ordered(), str: Ordered()}
 
-    def put(self, token: Token, bucket: Bucket) -> None:
+    def put(self, token: Token, bucket: Any) -> None:
         """Have a bucket, in order."""
         if token not in self.buckets:
             self.ordered[type(token)].add(token)
@@ -189,27 +190,33 @@ class _Ends(Shelf[Bucket]):
         super().drop(token)
         self.ordered[type(token)].remove(token)
 
+    def _by_kind(self, values: list[object]) -> Iterator[tuple["Ordered", list[Any]]]:
+        ends = [end for end in map(as_end, values) if end is not None]
+        for kind, ordered in self.ordered.items():
+            if of_kind := [end for end in ends if type(end) is kind]:
+                yield ordered, of_kind
 
-class Above(_Ends[Bucket]):
+
+class Above(_Ends):
     """Tokens are lower ends: what a value has to reach."""
 
     __slots__ = ()
 
-    def tokens(self, value: object) -> Iterable[Token]:
-        """The ends up to the value."""
-        end = as_end(value)
-        return () if end is None else self.ordered[type(end)].up_to(end)
+    def tokens(self, values: list[object]) -> Iterable[Token]:
+        """The ends up to the greatest of the values."""
+        for ordered, ends in self._by_kind(values):
+            yield from ordered.up_to(max(ends))
 
 
-class Below(_Ends[Bucket]):
+class Below(_Ends):
     """Tokens are upper ends: what a value must not pass."""
 
     __slots__ = ()
 
-    def tokens(self, value: object) -> Iterable[Token]:
-        """The ends from the value on."""
-        end = as_end(value)
-        return () if end is None else self.ordered[type(end)].from_on(end)
+    def tokens(self, values: list[object]) -> Iterable[Token]:
+        """The ends from the least of the values on."""
+        for ordered, ends in self._by_kind(values):
+            yield from ordered.from_on(min(ends))
 
 
 class Ordered:
@@ -275,7 +282,7 @@ def cells(low: float, high: float) -> list[Token]:
     if low > high:
         return []
     size = max(FINEST, math.frexp(high - low)[1])
-    return [(size, place) for place in range(_place(low, size), _place(high, size) + 1)]
+    return [(size, place) for place in range(_cell(low, size), _cell(high, size) + 1)]
 
 
 def beginnings(low: str, high: str) -> list[Token] | None:
@@ -292,5 +299,9 @@ def beginnings(low: str, high: str) -> list[Token] | None:
     return [shared] if shared else None
 
 
-def _place(number: float, size: int) -> int:
+def _texts(values: list[object]) -> list[str]:
+    return [value for value in values if isinstance(value, str)]
+
+
+def _cell(number: float, size: int) -> int:
     return math.floor(math.ldexp(number, -size))

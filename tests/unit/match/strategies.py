@@ -81,5 +81,11 @@ VALUES = st.recursive(st.one_of(SCALARS, OPERATIONS), _compound, max_leaves=4)
 FILTERS = st.one_of(
     st.dictionaries(NAMES, VALUES, max_size=3),
     st.fixed_dictionaries({"$or": st.lists(st.dictionaries(NAMES, VALUES), min_size=1)}),
+    st.fixed_dictionaries({"$and": st.lists(st.dictionaries(NAMES, VALUES), min_size=1)}),
     st.fixed_dictionaries({"$not": st.dictionaries(NAMES, VALUES)}),
+    # About the whole payload, which is nothing but an object.
+    OPERATIONS,
+    st.lists(OPERATIONS | st.dictionaries(NAMES, VALUES, max_size=2), max_size=3).map(_merge),
+    st.fixed_dictionaries({"$eq": st.dictionaries(NAMES, SCALARS, max_size=1)}),
+    st.fixed_dictionaries({"$in": st.lists(st.dictionaries(NAMES, SCALARS, max_size=1))}),
 ).filter(_is_shallow)
