@@ -1,143 +1,110 @@
 """Measures the index of filters: `python -m tests.benchmarks.filter_index --sizes 100000 1000000`.
 
-Prints, for each size: seconds to build, memory, microseconds for each event, matches for each
-event, the longest change, and beside it what evaluating one by one takes in the same run.
+Prints, for each size: seconds to parse and to build, memory, microseconds for each event, matches
+for each event, what an event that nobody wants costs beside its decoding, the longest change, and
+what evaluating one by one takes in the same run.
 """
 
 import argparse
-import gc
+import json
 import os
-import random
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import psutil
 
+from durian.cli.output import print_json
+from durian.lasting import forget, lasting
 from durian.match import Filter, FilterIndex, parse
-
-Json = dict[str, Any]
-
-LETTERS = "abcdefghijklmnopqrstuvwxyz"
-WORDS = ["".join(random.Random(n).choices(LETTERS, k=7)) for n in range(20_000)]
+from tests.benchmarks.filters import Json, Shop
 
 
-class Shop:
-    """Filters and events of a shop; the more filters, the more different values there are.
+@dataclass(frozen=True)
+class Figures:
+    """What an index of `filters` filters comes to; microseconds are those of one event."""
 
-    Every kind of filter is met by two or three of its kind for each event, at any size.
-    """
+    filters: int
+    parse_seconds: float
+    build_seconds: float
+    mib: float
+    event_us: float
+    event_p99_us: float
+    matches: float
+    nobody_us: float
+    decode_us: float
+    change_ms: float
+    one_by_one_us: float
 
-    def __init__(self, size: int, seed: int) -> None:
-        self.random = random.Random(seed)
-        self.spread = max(10, size // 20)
-        self.kinds: list[Callable[[], Json]] = [
-            self._customer,
-            self._prefix,
-            self._words,
-            self._range,
-            self._nested,
-            self._regex,
-            self._either,
-            self._together,
-        ]
-
-    def filter(self) -> Json:
-        """A filter of any kind."""
-        return self.random.choice(self.kinds)()
-
-    def event(self) -> Json:
-        """An event, of 12 fields."""
-        return {
-            "type": self._kind(),
-            "customer": self._number(),
-            "email": f"{self._code()}@{self._code()}.example",
-            "sku": f"{self._code()}-{self._code()}",
-            "title": " ".join(self.random.choices(WORDS, k=6)),
-            "amount": self.random.uniform(0, self.spread),
-            "region": self.random.randrange(50),
-            "tier": self.random.randrange(self._tiers()),
-            "paid": self.random.random() < 0.5,
-            "address": {"city": self._number(), "zip": self._code()},
-            "items": [{"sku": self._code(), "count": n} for n in range(3)],
-        }
-
-    def _number(self) -> int:
-        return self.random.randrange(self.spread)
-
-    def _code(self) -> str:
-        return f"{self._number():06x}"
-
-    def _kind(self) -> str:
-        return f"order.{self.random.randrange(20)}"
-
-    def _tiers(self) -> int:
-        return max(2, self.spread // 1000)
-
-    def _customer(self) -> Json:
-        return {"type": {"$neq": self._kind()}, "customer": self._number()}
-
-    def _prefix(self) -> Json:
-        return {"sku": {"$startsWith": self._code()}, "amount": {"$gt": self.random.random()}}
-
-    def _words(self) -> Json:
-        return {"title": {"$contains": " ".join(self.random.choices(WORDS, k=2))}}
-
-    def _range(self) -> Json:
-        low = self.random.uniform(0, self.spread)
-        return {"amount": {"$gte": low, "$lt": low + self.random.random()}}
-
-    def _nested(self) -> Json:
-        return {"address": {"city": self._number()}, "items": {"count": {"$lt": 3}}}
-
-    def _regex(self) -> Json:
-        return {"customer": self._number(), "email": {"$regex": r"\.example$"}}
-
-    def _either(self) -> Json:
-        return {"$or": [{"address": {"zip": self._code()}}, {"items": {"sku": self._code()}}]}
-
-    def _together(self) -> Json:
-        tier = self.random.randrange(self._tiers())
-        return {"type": self._kind(), "region": self.random.randrange(50), "tier": tier}
+    def __str__(self) -> str:
+        return (
+            f"{self.filters:>9,} filters | parse {self.parse_seconds:6.2f} s"
+            f" | build {self.build_seconds:6.2f} s | {self.mib:7,.0f} MiB"
+            f" | {self.event_us:6,.0f} µs/event (99 %: {self.event_p99_us:,.0f})"
+            f" | {self.matches:5.1f} matches"
+            f" | wanted by nobody {self.nobody_us:4.0f} µs (decoding it {self.decode_us:.0f})"
+            f" | longest change {self.change_ms:6.2f} ms"
+            f" | one by one {self.one_by_one_us:10,.0f} µs/event"
+        )
 
 
-def measure(size: int, events: int) -> None:
-    """Build an index of `size` filters, ask it, change it, and print what it took."""
+def measure(size: int, events: int) -> Figures:
+    """Build an index of `size` filters, ask it about `events` events, and change it."""
     shop = Shop(size, seed=size)
     forms = [shop.filter() for _ in range(size)]
     payloads = [shop.event() for _ in range(events)]
-    before, start = _memory(), time.perf_counter()
-    filters = [parse(form) for form in forms]
-    parsed = time.perf_counter() - start
-    start, index = time.perf_counter(), FilterIndex()
-    for key, filter in enumerate(filters):
-        index.add(key, filter)
-    built = time.perf_counter() - start
-    # A collection over all filters would be measured otherwise, not the index.
-    gc.freeze()
-    took, matches = _ask(index, payloads)
-    one_by_one = _compare(index, filters, payloads[: max(1, 300_000 // size)])
-    print(
-        f"{size:>9,} filters | parse {parsed:6.2f} s | build {built:6.2f} s"
-        f" | {(_memory() - before) / 2**20:7,.0f} MiB"
-        f" | {statistics.mean(took) * 1e6:8,.0f} µs/event"
-        f" (99 %: {_percentile(took) * 1e6:,.0f}) | {matches:5.1f} matches"
-        f" | longest change {_change(index, shop, size) * 1e3:6.2f} ms"
-        f" | one by one {one_by_one * 1e6:10,.0f} µs/event",
-        flush=True,
-    )
-    gc.unfreeze()
-
-
-def _ask(index: FilterIndex, payloads: list[Json]) -> tuple[list[float], float]:
-    index.matching(payloads[0])
-    took, matches = [], 0
-    for payload in payloads:
+    strangers = [json.dumps(shop.stranger()) for _ in range(events)]
+    before = memory()
+    with lasting():
         start = time.perf_counter()
-        matches += len(index.matching(payload))
+        filters = [parse(form) for form in forms]
+        parsed = time.perf_counter() - start
+        start, index = time.perf_counter(), FilterIndex()
+        for key, filter in enumerate(filters):
+            index.add(key, filter)
+        built = time.perf_counter() - start
+    mib = (memory() - before) / 2**20
+    index.matching(payloads[0])
+    took = seconds_of(index.matching, payloads)
+    matches = statistics.mean(len(index.matching(payload)) for payload in payloads)
+    one_by_one = _compare(index, filters, payloads[: max(1, 300_000 // size)])
+    figures = Figures(
+        filters=size,
+        parse_seconds=parsed,
+        build_seconds=built,
+        mib=mib,
+        event_us=statistics.mean(took) * 1e6,
+        event_p99_us=percentile(took, 99) * 1e6,
+        matches=matches,
+        nobody_us=statistics.mean(seconds_of(index.matching, map(json.loads, strangers))) * 1e6,
+        decode_us=statistics.mean(seconds_of(json.loads, strangers)) * 1e6,
+        change_ms=_change(index, shop, size) * 1e3,
+        one_by_one_us=one_by_one * 1e6,
+    )
+    forget()
+    return figures
+
+
+def seconds_of(call: Callable[[Any], object], values: Iterable[Any]) -> list[float]:
+    """Return what the call took for each of the values."""
+    took = []
+    for value in values:
+        start = time.perf_counter()
+        call(value)
         took.append(time.perf_counter() - start)
-    return took, matches / len(payloads)
+    return took
+
+
+def percentile(took: list[float], hundredths: int) -> float:
+    """Return what so many of a hundred took at most."""
+    return sorted(took)[len(took) * hundredths // 100]
+
+
+def memory() -> int:
+    """Return the bytes of memory that this process has."""
+    return int(psutil.Process(os.getpid()).memory_info().rss)
 
 
 def _compare(index: FilterIndex, filters: list[Filter], payloads: list[Json]) -> float:
@@ -163,22 +130,19 @@ def _change(index: FilterIndex, shop: Shop, size: int) -> float:
     return longest
 
 
-def _percentile(took: list[float]) -> float:
-    return sorted(took)[int(len(took) * 0.99)]
-
-
-def _memory() -> int:
-    return int(psutil.Process(os.getpid()).memory_info().rss)
-
-
 def main() -> None:
     """Measure the sizes that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sizes", type=int, nargs="+", default=[1_000, 10_000, 100_000])
     parser.add_argument("--events", type=int, default=1000, help="events to ask about, each size")
+    parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args()
     for size in options.sizes:
-        measure(size, options.events)
+        figures = measure(size, options.events)
+        if options.json:
+            print_json(asdict(figures))
+        else:
+            print(figures, flush=True)
 
 
 if __name__ == "__main__":
