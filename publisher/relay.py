@@ -5,6 +5,7 @@ waited for. What a relay that died had claimed is free again when its lease is o
 """
 
 import logging
+from collections import deque
 from collections.abc import Callable, Container, Sequence
 from datetime import timedelta
 
@@ -18,7 +19,7 @@ from durian.models import Event, ListenerClock
 from durian.outbox import pending
 from durian.wire.broker import Broker, Outgoing, Publisher
 from durian.wire.messages import EventMessage, encode
-from durian.wire.publishing import publish_all
+from durian.wire.publishing import Batch, publish_all
 from durian.wire.wakeup import HasFileno
 
 logger = logging.getLogger("durian.publisher")
@@ -40,16 +41,16 @@ class Relay:
     def drain(self, stopping: Callable[[], bool] = lambda: False) -> int:
         """Publish everything that waits and return how many events that were.
 
-        Returns early, after the batch under way, when `stopping` says so. Raises Unavailable when
+        Returns early, after what is under way, when `stopping` says so. Raises Unavailable when
         the broker or a database is away, once the other databases are done; nothing is lost then.
         """
         published, failures = 0, []
         for using in self._databases:
             try:
                 count = BATCH
-                # Behind a batch that is not full there is nothing.
-                while count == BATCH and not stopping():
-                    count = self._publish_batch(using)
+                # What was refused may have ended it early; behind less than a batch is nothing.
+                while count >= BATCH and not stopping():
+                    count = self._drain(using, stopping)
                     published += count
             except Unavailable as error:
                 failures.append(error)
@@ -76,54 +77,62 @@ class Relay:
             self._publisher.close()
             self._publisher = None
 
-    def _publish_batch(self, using: str) -> int:
+    def _drain(self, using: str, stopping: Callable[[], bool]) -> int:
+        """Publish what waits in one database and return how many events that were.
+
+        Two batches are under way at most: while the broker works at one, the database gives the
+        next and marks the one before.
+        """
+        published, under_way = 0, deque[_Claimed]()
+        try:
+            while not stopping() and (claimed := self._claim(using)):
+                under_way.append(claimed)
+                claimed.write(self._connected())
+                if len(under_way) == 2:
+                    under_way[0].wait()
+                    published += under_way.popleft().settle()
+                if len(claimed.messages) < BATCH:
+                    break  # Behind it there is nothing.
+            while under_way:
+                under_way[0].wait()
+                published += under_way.popleft().settle()
+        except MessageRefused:
+            # One of them is at fault: the others shall not wait for it.
+            published += sum(map(self._publish_one_by_one, under_way))
+        finally:
+            if under_way:
+                # What else this connection says of confirms can no longer be told apart.
+                self.close()
+            for claimed in under_way:
+                claimed.settle()
+        return published
+
+    def _claim(self, using: str) -> "_Claimed | None":
+        """Claim the next events, if there are any that are free."""
         with available(using):
             if not free(using).exists():
                 # Without this look SQLite would take its one write lock at every sweep.
-                return 0
+                return None
         # Before anything is claimed: while the broker is away, rows need not be touched.
         self._connected()
         with available(using):
             events = claim(using, BATCH)
-        confirmed: set[str] = set()
-        try:
-            self._publish(using, events, confirmed)
-        finally:
-            with available(using):
-                settle(using, events, confirmed)
-        return len(events)
-
-    def _publish(self, using: str, events: list[Event], confirmed: set[str]) -> None:
         home = router.db_for_write(ListenerClock)
         with available(home):
             # Later than the claim: whoever listened when these events were committed is counted.
             listeners = ListenerClock.now()
-        messages = [self._outgoing(event, listeners) for event in events]
-        try:
-            self._publish_confirmed(messages, confirmed)
-        except MessageRefused:
-            # One of them is at fault: the others shall not wait for it.
-            for message in messages:
-                if message.message_id not in confirmed:
-                    self._publish_alone(using, message, confirmed)
+        return _Claimed(using, events, [self._outgoing(event, listeners) for event in events])
 
-    def _publish_alone(self, using: str, message: Outgoing, confirmed: set[str]) -> None:
-        try:
-            self._publish_confirmed([message], confirmed)
-        except MessageRefused as error:
-            with available(using):
-                quarantine(using, message, str(error))
-
-    def _publish_confirmed(self, messages: list[Outgoing], confirmed: set[str]) -> None:
-        def confirm(message: Outgoing) -> None:
-            confirmed.add(message.message_id)
-
-        try:
-            publish_all(self._connected(), messages, confirm, CONFIRM_SECONDS)
-        except Exception:
-            # What else this connection says of confirms can no longer be told apart.
-            self.close()
-            raise
+    def _publish_one_by_one(self, claimed: "_Claimed") -> int:
+        self.close()
+        for message in claimed.unconfirmed():
+            try:
+                publish_all(self._connected(), [message], claimed.confirm, CONFIRM_SECONDS)
+            except MessageRefused as error:
+                self.close()
+                with available(claimed.using):
+                    quarantine(claimed.using, message, str(error))
+        return len(claimed.messages)
 
     def _connected(self) -> Publisher:
         if self._publisher is None:
@@ -133,6 +142,39 @@ class Relay:
     def _outgoing(self, event: Event, listeners: int) -> Outgoing:
         body = encode(_message(event, listeners))
         return Outgoing(self._broker.topology.events, event.hook, body, str(event.id))
+
+
+class _Claimed:
+    """Events that were claimed together, on their way to the broker."""
+
+    def __init__(self, using: str, events: list[Event], messages: list[Outgoing]) -> None:
+        self.using = using
+        self.messages = messages
+        self._events = events
+        self._confirmed: set[str] = set()
+
+    def write(self, publisher: Publisher) -> None:
+        """Publish them. Raises Unavailable."""
+        self._batch = Batch(publisher, self.messages, self.confirm, CONFIRM_SECONDS)
+        self._batch.write()
+
+    def wait(self) -> None:
+        """Return when all are confirmed. Raises Unavailable."""
+        self._batch.wait()
+
+    def confirm(self, message: Outgoing) -> None:
+        """Note that the broker has `message`."""
+        self._confirmed.add(message.message_id)
+
+    def unconfirmed(self) -> list[Outgoing]:
+        """Return what the broker may not have."""
+        return [one for one in self.messages if one.message_id not in self._confirmed]
+
+    def settle(self) -> int:
+        """Mark what is confirmed, let go of the rest, and return how many they are."""
+        with available(self.using):
+            settle(self.using, self._events, self._confirmed)
+        return len(self._events)
 
 
 def free(using: str) -> "QuerySet[Event]":

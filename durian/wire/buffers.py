@@ -10,15 +10,13 @@ import struct
 from collections.abc import Iterator
 from typing import Any
 
+from durian.wire.frames import END, Frame
+
 CHUNK = 256 * 1024
 MOST_UNSENT = 128 * 1024
 """How many bytes may wait for the next `flush`: a broker that has work does not slow us."""
 
-_HEADER = struct.Struct(">BHI")
-_FRAME_END = 0xCE
-
-Frame = tuple[int, int, bytes]
-"""A frame as py-amqp has it: type, channel, payload."""
+_START = struct.Struct(">BHI")
 
 
 class Buffers:
@@ -34,7 +32,7 @@ class Buffers:
         self._unsent = bytearray()
         # What subclasses of py-amqp's transport define: all that it reads and writes comes by here.
         transport._read = self._read
-        transport._write = self._write
+        transport._write = self.write
 
     def receive(self) -> None:
         """Read what has arrived, or wait for it."""
@@ -46,13 +44,12 @@ class Buffers:
 
     def frames(self) -> Iterator[Frame]:
         """Yield the frames that were received whole."""
-        while self._used + _HEADER.size <= len(self._received):
-            kind, channel, size = _HEADER.unpack_from(self._received, self._used)
-            start = self._used + _HEADER.size
+        while (start := self._used + _START.size) <= len(self._received):
+            kind, channel, size = _START.unpack_from(self._received, self._used)
             end = start + size
             if end >= len(self._received):
                 return
-            if self._received[end] != _FRAME_END:
+            if self._received[end] != END:
                 raise ConnectionError("The broker sent a frame without an end.")
             self._used = end + 1
             yield kind, channel, self._received[start:end]
@@ -63,7 +60,8 @@ class Buffers:
             self._socket.sendall(self._unsent)
             self._unsent.clear()
 
-    def _write(self, data: bytes | memoryview) -> None:
+    def write(self, data: bytes | memoryview) -> None:
+        """Have `data` sent by the next `flush`; when much waits already, at once."""
         self._unsent += data
         if len(self._unsent) >= MOST_UNSENT:
             self.flush()

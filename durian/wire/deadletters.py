@@ -104,6 +104,7 @@ class Walk:
             self._consumer.read()
             if self._publisher:
                 self._publisher.read()
+                self._consumer.flush()
             if self.seen > before:
                 idle_since = time.monotonic()
                 progress(self.seen, self.total)
@@ -124,6 +125,8 @@ class Walk:
         if self._publisher is None:
             self._publisher = self._broker.publisher()
         wait_settled(self._publisher, MAX_UNCONFIRMED - 1, CONFIRM_SECONDS)
+        # What is confirmed by now shall not be replayed again should this process end.
+        self._consumer.flush()
         ack = partial(self._consumer.ack, incoming.tag)
         self._publisher.publish(message, ack, self._refusals.append)
 

@@ -14,7 +14,9 @@ from amqp.spec import Connection as method
 from kombu import Connection
 
 from durian.errors import TopologyError, Unavailable
+from durian.wire.broker import Outgoing
 from durian.wire.buffers import Buffers
+from durian.wire.frames import Delivered, Deliveries, ack, publish
 
 logger = logging.getLogger("durian.wire")
 
@@ -59,11 +61,25 @@ class Link:
         self._take_frames()
         while self._buffered() or (time.monotonic() < until and self._poll.poll(0)):
             self._buffers.receive()
+            # py-amqp, which does not see every frame, counts this as a sign of life.
+            self._amqp.bytes_recv += 1
             self._take_frames()
         if time.monotonic() >= self._next_tick:
             self._amqp.heartbeat_tick()
             self._next_tick = time.monotonic() + 1.0
         self.flush()
+
+    def deliver_to(self, delivered: Delivered) -> None:
+        """Call `delivered` for each message of the channel's consumers."""
+        self._amqp.on_inbound_frame = Deliveries(delivered, self._amqp.on_inbound_frame)
+
+    def publish(self, message: Outgoing, number: int) -> None:
+        """Write `message`; `number` is its correlation id. Raises OSError, and as `frames` does."""
+        self._buffers.write(publish(message, number, self.channel.channel_id, self._amqp.frame_max))
+
+    def ack(self, tag: int) -> None:
+        """Write that a message is done with. Raises OSError."""
+        self._buffers.write(ack(tag, self.channel.channel_id))
 
     def flush(self) -> None:
         """Send what was written. Raises OSError."""
@@ -150,12 +166,10 @@ class Link:
     def _open_channel(self) -> amqp.Channel:
         try:
             with as_unavailable():
-                channel = self._amqp.channel()
+                return self._amqp.channel()
         except Unavailable:
             self._amqp.collect()
             raise
-        channel.auto_decode = False
-        return channel
 
     def _on_blocked(self, reason: str) -> None:
         self.blocked = True

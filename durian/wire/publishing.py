@@ -12,35 +12,75 @@ MAX_UNCONFIRMED = 1000
 """How many messages may wait for their confirm at once; more brings no speed."""
 
 
+class Batch:
+    """Messages that are published together; `confirmed` is called for each that the broker has.
+
+    `timeout` is how many seconds the broker may confirm nothing. What was written and not confirmed
+    when one of the methods raises is of unknown fate.
+    """
+
+    def __init__(
+        self,
+        publisher: Publisher,
+        messages: Iterable[Outgoing],
+        confirmed: Callable[[Outgoing], None] = lambda message: None,
+        timeout: float = 30.0,
+    ) -> None:
+        self._publisher = publisher
+        self._messages = messages
+        self._confirmed = confirmed
+        self._timeout = timeout
+        self._open = 0
+        self._refusals: list[Unavailable] = []
+
+    def write(self) -> None:
+        """Write all of them, while no more than MAX_UNCONFIRMED wait. Raises Unavailable."""
+        for message in self._messages:
+            wait_settled(self._publisher, MAX_UNCONFIRMED - 1, self._timeout)
+            if self._refusals:
+                break
+            self._open += 1
+            self._publisher.publish(message, partial(self._confirm, message), self._refuse)
+        self._publisher.flush()
+
+    def wait(self) -> None:
+        """Return when all are confirmed. Raises Unavailable, also if the broker refused one."""
+        _wait_until(self._publisher, lambda: not self._open, self._timeout)
+        if self._refusals:
+            raise self._refusals[0]
+
+    def _confirm(self, message: Outgoing) -> None:
+        self._open -= 1
+        self._confirmed(message)
+
+    def _refuse(self, error: Unavailable) -> None:
+        self._open -= 1
+        self._refusals.append(error)
+
+
 def publish_all(
     publisher: Publisher,
     messages: Iterable[Outgoing],
     confirmed: Callable[[Outgoing], None] = lambda message: None,
     timeout: float = 30.0,
 ) -> None:
-    """Publish `messages` and return when all are confirmed; `confirmed` is called for each.
-
-    Raises Unavailable if the broker refuses one, is lost, or confirms nothing for `timeout`
-    seconds; what was not confirmed is then of unknown fate.
-    """
-    refusals: list[Unavailable] = []
-    for message in messages:
-        wait_settled(publisher, MAX_UNCONFIRMED - 1, timeout)
-        if refusals:
-            break
-        publisher.publish(message, partial(confirmed, message), refusals.append)
-    wait_settled(publisher, 0, timeout)
-    if refusals:
-        raise refusals[0]
+    """Publish `messages` as a Batch and return when all are confirmed. Raises as it does."""
+    batch = Batch(publisher, messages, confirmed, timeout)
+    batch.write()
+    batch.wait()
 
 
 def wait_settled(publisher: Publisher, pending: int, timeout: float) -> None:
     """Return when no more than `pending` messages are neither confirmed nor refused.
 
-    Raises Unavailable as `publish_all` does.
+    Raises Unavailable when the broker is lost, or confirms nothing for `timeout` seconds.
     """
+    _wait_until(publisher, lambda: publisher.pending <= pending, timeout)
+
+
+def _wait_until(publisher: Publisher, done: Callable[[], bool], timeout: float) -> None:
     before, deadline = publisher.pending, time.monotonic() + timeout
-    while publisher.pending > pending:
+    while not done():
         publisher.flush()
         wait_readable([publisher], min(timeout, 1.0))
         publisher.read()

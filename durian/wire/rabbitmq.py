@@ -8,7 +8,7 @@ import logging
 import struct
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -117,20 +117,10 @@ class RabbitPublisher:
         """
         self._published += 1
         self._pending[self._published] = _Pending(message, confirmed, refused)
-        content = amqp.Message(
-            message.body,
-            delivery_mode=2,
-            content_type="application/json",
-            message_id=message.message_id,
-            # A message that comes back as unroutable is known by it.
-            correlation_id=str(self._published),
-            application_headers=dict(message.headers),
-        )
         with self._link.talking():
             try:
-                self._link.channel.basic_publish(
-                    content, message.exchange, message.key, mandatory=message.mandatory
-                )
+                # A message that comes back as unroutable is known by its number.
+                self._link.publish(message, self._published)
             except (FrameSyntaxError, ValueError, struct.error) as error:
                 raise MessageRefused(f"AMQP cannot carry the message: {error}") from error
 
@@ -225,12 +215,10 @@ class RabbitConsumer:
         self._deleted = False
         self._acked = False
         channel = link.channel
+        link.deliver_to(self._on_delivery)
         # Per consumer: quorum queues refuse the form that counts for the whole channel.
         channel.basic_qos(0, prefetch, a_global=False)
-        self._tags = [
-            channel.basic_consume(queue, callback=self._on_amqp_message, on_cancel=self._on_cancel)
-            for _ in range(width)
-        ]
+        self._tags = [channel.basic_consume(queue, on_cancel=self._on_cancel) for _ in range(width)]
 
     def fileno(self) -> int:
         """Return the socket."""
@@ -248,7 +236,7 @@ class RabbitConsumer:
     def ack(self, tag: int) -> None:
         """Ack one message. Raises Unavailable."""
         with self._link.talking():
-            self._link.channel.basic_ack(tag)
+            self._link.ack(tag)
         self._acked = True
 
     def flush(self) -> None:
@@ -280,16 +268,17 @@ class RabbitConsumer:
         with suppress(Unavailable), self._link.patience(ACK_SECONDS):
             self.cancel()
 
-    def _on_amqp_message(self, message: Any) -> None:
-        info = message.delivery_info
+    def _on_delivery(
+        self, tag: int, redelivered: bool, properties: Mapping[str, Any], body: bytes
+    ) -> None:
         self._arrived.append(
             Incoming(
-                tag=info["delivery_tag"],
-                body=message.body,
-                headers=message.properties.get("application_headers") or {},
-                redelivered=info["redelivered"],
+                tag=tag,
+                body=body,
+                headers=properties.get("application_headers") or {},
+                redelivered=redelivered,
                 queue=self._queue,
-                message_id=message.properties.get("message_id", ""),
+                message_id=properties.get("message_id", ""),
             )
         )
 
