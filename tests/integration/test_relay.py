@@ -191,6 +191,15 @@ def test_a_refused_event_is_set_aside_alone(
     assert relay.drain() == 1
 
 
+def test_behind_a_refused_event_the_batches_go_on(broker: ToldBroker, relay: Relay) -> None:
+    ids = hook.send_many([{"n": n} for n in range(1700)])
+    bad = str(ids[700])
+    broker.refuses = lambda message: message.message_id == bad
+    assert relay.drain() == 1700
+    assert {message.message_id for message in broker.published} == set(map(str, ids)) - {bad}
+    assert [str(event.id) for event in Event.objects.filter(published_at=None)] == [bad]
+
+
 def test_no_transaction_is_open_while_the_broker_is_waited_for(
     broker: ToldBroker, relay: Relay
 ) -> None:
