@@ -23,6 +23,7 @@ FIGURES = {
     "peer": "tests.benchmarks.peer.runner",
     "send": "tests.benchmarks.send",
     "relay": "tests.benchmarks.relay",
+    "matcher": "tests.benchmarks.matcher",
     "deliverer": "tests.benchmarks.deliverer",
     "slow": "tests.benchmarks.slow",
     "pipeline": "tests.benchmarks.pipeline",

@@ -1,5 +1,7 @@
 """CPU and memory of processes with all their descendants."""
 
+import os
+import time
 from collections.abc import Iterable, Iterator, Mapping
 
 import psutil
@@ -13,16 +15,24 @@ class Meter:
     def __init__(self, roots: Mapping[str, Iterable[int]]) -> None:
         self._roots = {name: list(pids) for name, pids in roots.items()}
         self._before = self._now()
+        self._began, self._busy = time.monotonic(), _machine()
 
     def seconds(self) -> dict[str, float]:
         """Return the seconds of CPU that each name has used so far."""
         return {name: now - self._before[name] for name, now in self._now().items()}
 
     def rows(self, key: str, events: int) -> Iterator[Row]:
-        """Yield the CPU of each name, and of all, in microseconds for each of `events`."""
-        seconds = self.seconds()
+        """Yield the CPU of each name, and of all, in microseconds for each of `events`.
+
+        And what else the machine did meanwhile: the less, the better the figures.
+        """
+        seconds, passed = self.seconds(), time.monotonic() - self._began
+        others = _machine() - self._busy - sum(seconds.values())
         for name, used in [*seconds.items(), ("all", sum(seconds.values()))]:
             yield Row(f"{key}.cpu.{name}", f"  CPU of {name}", used / events * 1e6, "µs/event")
+
+        share = max(others, 0.0) / passed / (os.cpu_count() or 1) * 100
+        yield Row(f"{key}.others", "  all other programs of the machine", share, "% of its CPU")
 
     def _now(self) -> dict[str, float]:
         return {name: sum(map(_cpu, pids)) for name, pids in self._roots.items()}
@@ -31,6 +41,11 @@ class Meter:
 def _cpu(pid: int) -> float:
     # What has ended is counted by the parent that waited for it.
     return sum(sum(one.cpu_times()[:4]) for one in family(pid))
+
+
+def _machine() -> float:
+    times = psutil.cpu_times()
+    return float(sum(times) - times.idle - times.iowait - times.guest - times.guest_nice)
 
 
 def family(pid: int) -> list[psutil.Process]:

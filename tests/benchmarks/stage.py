@@ -106,6 +106,11 @@ class Stage:
         """Return the full name of one of the site's queues: "match", "deliver", "dead"."""
         return f"{PREFIX}durian.{name}.v1"
 
+    def waiting(self, name: str) -> int:
+        """Return how many messages one of the site's queues holds for whoever consumes it."""
+        with self.channel() as channel:
+            return int(channel.queue_declare(self.queue(name), passive=True).message_count)
+
     def rows(self, table: str) -> int:
         """Return how many rows a table has."""
         with self.connect() as connection:
