@@ -28,8 +28,9 @@ chaos: servers $(VENV)/installed-dev ## inject faults under load and account for
 	$(BIN)/python -m tests.chaos $(FAULT) $(if $(N),-n $(N)) $(if $(SEED),--seed $(SEED)) $(if $(JSON),--json $(JSON)) \
 		$(if $(SABOTAGE),--sabotage) $(if $(DOCUMENT),--document)
 
-bench: servers $(VENV)/installed-dev ## measure beside a peer and the limits; FIGURE=name CHECK=1
+bench: servers $(VENV)/installed-dev ## measure beside a peer and the limits; FIGURE=name CHECK=1 DOCS=1
 	$(BIN)/python -m tests.benchmarks $(FIGURE) $(if $(CHECK),--check)
+	$(if $(DOCS),$(BIN)/python -m tests.benchmarks.document)
 
 servers:
 	@tests/servers/install

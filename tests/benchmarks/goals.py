@@ -20,6 +20,7 @@ GOALS = (
     Goal("isolation.latency_backlog.p99", 2, of="isolation.latency.p99", at_most=True),
     Goal("relay.rate", 8_000),
     Goal("relay.rate", 0.4, of="limits.publish"),
+    Goal("growth.backlog.1000000", 0.8, of="growth.backlog.30000"),
     Goal("latency.idle.p50", 15, at_most=True),
     Goal("latency.idle.p99", 50, at_most=True),
     *(Goal(f"idle.cpu.{name}", 1, at_most=True) for name in PROCESSES),
@@ -36,5 +37,7 @@ REFERENCES: Mapping[str, str] = {
     "isolation.latency_hanging.p99": "isolation.latency.p99",
     "isolation.latency_backlog.p99": "isolation.latency.p99",
     "whole.rate": "peer.whole",
+    "growth.backlog.300000": "growth.backlog.30000",
+    "growth.backlog.1000000": "growth.backlog.30000",
 }
 """Which other figure of the same run a figure is shown as a multiple of."""

@@ -1,7 +1,7 @@
 """What the parts can do at most, with as little as possible around them."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import amqp
@@ -42,7 +42,7 @@ def _broker(stage: Stage) -> Iterator[Row]:
             QUEUE, durable=True, auto_delete=False, arguments={"x-queue-type": "quorum"}
         )
         began = time.monotonic()
-        publish(channel, QUEUE, MESSAGES, event_message())
+        publish(channel, QUEUE, MESSAGES, [event_message()])
         what = "py-amqp: publish, pipelined confirms, quorum queue"
         yield Row("limits.publish", what, _rate(MESSAGES, began), "/s")
         began = time.monotonic()
@@ -52,8 +52,8 @@ def _broker(stage: Stage) -> Iterator[Row]:
         channel.queue_delete(QUEUE)
 
 
-def publish(channel: Any, queue: str, count: int, content: bytes) -> None:
-    """Publish `content` so many times, with up to IN_FLIGHT messages unconfirmed."""
+def publish(channel: Any, queue: str, count: int, contents: Sequence[bytes]) -> None:
+    """Publish so many messages, `contents` in turn, with up to IN_FLIGHT of them unconfirmed."""
     confirmed = 0
 
     def on_ack(tag: int, multiple: bool) -> None:
@@ -65,7 +65,8 @@ def publish(channel: Any, queue: str, count: int, content: bytes) -> None:
     for number in range(count):
         while number - confirmed >= IN_FLIGHT:
             channel.connection.drain_events(timeout=10)
-        channel.basic_publish(amqp.Message(content, delivery_mode=2), "", queue, mandatory=True)
+        message = amqp.Message(contents[number % len(contents)], delivery_mode=2)
+        channel.basic_publish(message, "", queue, mandatory=True)
     while confirmed < count:
         channel.connection.drain_events(timeout=10)
 

@@ -3,7 +3,7 @@
 import json
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from durian import ids, roles
 from durian.models import Listener
@@ -45,23 +45,24 @@ def outbox(stage: Stage, count: int, padding: int = 0) -> float:
 def deliveries(count: int, to: list[int], padding: int = 0) -> None:
     """Put so many deliveries into the deliverers' queue, to each of the listeners in turn."""
     broker = roles.broker()
-
-    def messages() -> Iterator[Outgoing]:
-        for number in range(count):
-            name = str(uuid.uuid4())
-            message = DeliveryMessage(
-                id=name,
-                event=name,
-                hook=HOOK,
-                listener=to[number % len(to)],
-                body=body(number, padding),
-                created=time.time(),
-            )
-            yield Outgoing("", broker.topology.deliver, encode(message), name)
-
+    contents = (delivery(to[number % len(to)], number, padding) for number in range(count))
     publisher = broker.publisher()
-    publish_all(publisher, messages())
+    publish_all(publisher, (Outgoing("", broker.topology.deliver, one) for one in contents))
     publisher.close()
+
+
+def delivery(listener: int, number: int = 1, padding: int = 0) -> bytes:
+    """Return a delivery as it travels to the deliverers."""
+    return encode(
+        DeliveryMessage(
+            id=str(uuid.uuid4()),
+            event=str(uuid.uuid4()),
+            hook=HOOK,
+            listener=listener,
+            body=body(number, padding),
+            created=time.time(),
+        )
+    )
 
 
 def event_message() -> bytes:

@@ -1,7 +1,6 @@
 """What a run prints and writes: one table with the goals beside the figures, and JSON."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from durian.cli.output import print_table
 from tests.benchmarks.goals import GOALS, REFERENCES
@@ -16,25 +15,26 @@ def missed(rows: Sequence[Row]) -> list[Goal]:
     return [goal for goal in GOALS if goal.met(values) is False]
 
 
+def unjudged(rows: Sequence[Row]) -> list[Goal]:
+    """Return the goals for which a figure is missing."""
+    values = values_of(rows)
+    return [goal for goal in GOALS if goal.met(values) is None]
+
+
 def print_rows(rows: Sequence[Row]) -> None:
     """Print the table."""
-    print_table(COLUMNS, cells(rows))
+    print_table(COLUMNS, cells(rows, rows))
     for goal in missed(rows):
         print(f"MISSED: {goal.key} {goal}")
 
 
-def cells(rows: Sequence[Row]) -> list[tuple[str, ...]]:
-    """Return the table's cells as text, row by row."""
-    values = values_of(rows)
+def cells(rows: Sequence[Row], of_run: Sequence[Row]) -> list[tuple[str, ...]]:
+    """Return the table's cells as text, row by row, judged by what the whole run measured."""
+    values = values_of(of_run)
     return [
         (row.what, number(row.value), row.unit, _beside(row, values), *_judged(row, values))
         for row in rows
     ]
-
-
-def as_json(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """Return the rows for a file."""
-    return [row._asdict() for row in rows]
 
 
 def number(value: float) -> str:

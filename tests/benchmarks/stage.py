@@ -31,7 +31,7 @@ class Stage:
     """Broker, database and receiver, shared by all figures of a run."""
 
     def __init__(self) -> None:
-        self.rabbitmq = PrivateRabbitMQ()
+        self.rabbitmq = PrivateRabbitMQ(memory="4GB")
         self.postgresql = PrivatePostgreSQL(durable=True)
         self.nginx = PrivateNginx(logs=True)
         self._folder = TemporaryDirectory(prefix="durian-benchmarks-")

@@ -19,7 +19,7 @@ SCRIPTS = Path("/usr/lib/rabbitmq/bin")
 # Small limits, since a container's free disk and memory are not what the node reads.
 CONFIG = """\
 disk_free_limit.absolute = 20MB
-vm_memory_high_watermark.absolute = 1GB
+vm_memory_high_watermark.absolute = {memory}
 """
 # After a restart, dead-lettering goes on in 5 s and not in three minutes.
 ADVANCED_CONFIG = "[{rabbit, [{dead_letter_worker_publisher_confirm_timeout, 5000}]}].\n"
@@ -28,17 +28,17 @@ ADVANCED_CONFIG = "[{rabbit, [{dead_letter_worker_publisher_confirm_timeout, 500
 class PrivateRabbitMQ:
     """A node of RabbitMQ with its own data, cookie and epmd, on free ports of 127.0.0.1.
 
-    With `joins` it shares cookie and epmd with that node, and joins it at its first start. Raises
-    FileNotFoundError when RabbitMQ is not installed.
+    With `joins` it shares cookie and epmd with that node, and joins it at its first start. Above so
+    much `memory` it takes no messages. Raises FileNotFoundError when RabbitMQ is not installed.
     """
 
-    def __init__(self, joins: "PrivateRabbitMQ | None" = None) -> None:
+    def __init__(self, joins: "PrivateRabbitMQ | None" = None, memory: str = "1GB") -> None:
         if not SCRIPTS.is_dir():
             raise FileNotFoundError(f"{SCRIPTS} is missing: install the package rabbitmq-server")
         self.directory = Path(tempfile.mkdtemp(prefix="durian-rabbitmq-"))
         self.port = free_port()
         self.env = self._environment()
-        config = CONFIG
+        config = CONFIG.format(memory=memory)
         if joins:
             self.env |= {name: joins.env[name] for name in ("HOME", "ERL_EPMD_PORT")}
             config += _members(joins.node, self.node)

@@ -1,0 +1,73 @@
+"""Puts the figures of a run into docs/performance.md: `python -m tests.benchmarks.document [FILE]`.
+
+FILE is what `make bench` wrote, bench.json by default. The text between the document's two marks
+is written anew, and the chart beside it.
+"""
+
+import json
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from tests.benchmarks.chart import draw
+from tests.benchmarks.report import COLUMNS, cells, missed, number
+from tests.benchmarks.rows import Row
+
+DOCS = Path(__file__).parents[2] / "docs"
+BEGIN, END = "<!-- make bench: begin -->", "<!-- make bench: end -->"
+CPU = ".cpu."
+
+
+def markdown(run: dict[str, Any]) -> str:
+    """Return the run as Markdown."""
+    rows = [Row(**row) for row in run["rows"]]
+    figures = [row for row in rows if CPU not in row.key and not row.key.endswith(".others")]
+    parts = [
+        f"Run on {run['date']}, in {run['minutes']:.0f} minutes.",
+        "\n".join(_table(("", ""), run["machine"].items())),
+        "![The chart of this run](performance.svg)",
+        "\n".join(_table(COLUMNS, cells(figures, rows))),
+        "\n".join(f"Missed: {goal.key} {goal}." for goal in missed(rows)),
+        "CPU in microseconds for each event, by process:",
+        "\n".join(_cpu_table(rows)),
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _cpu_table(rows: Sequence[Row]) -> Iterator[str]:
+    found: dict[str, dict[str, float]] = {}
+    for row in rows:
+        figure, is_cpu, process = row.key.partition(CPU)
+        if is_cpu and row.unit == "µs/event":
+            found.setdefault(figure, {})[process] = row.value
+        elif row.key.endswith(".others"):
+            found.setdefault(row.key.removesuffix(".others"), {})["others, % of CPU"] = row.value
+    processes = list(dict.fromkeys(name for costs in found.values() for name in costs))
+    lines = [
+        (figure, *(number(costs[name]) if name in costs else "" for name in processes))
+        for figure, costs in found.items()
+    ]
+    return _table(("figure", *processes), lines)
+
+
+def _table(columns: Sequence[str], lines: Iterable[Sequence[str]]) -> Iterator[str]:
+    yield f"| {' | '.join(columns)} |"
+    yield f"|{'---|' * len(columns)}"
+    for line in lines:
+        yield f"| {' | '.join(line)} |"
+
+
+def main() -> None:
+    """Write document and chart."""
+    run = json.loads(Path(sys.argv[1] if len(sys.argv) > 1 else "bench.json").read_text())
+    document = DOCS / "performance.md"
+    before, _, rest = document.read_text().partition(BEGIN)
+    after = rest.partition(END)[2]
+    document.write_text(f"{before}{BEGIN}\n\n{markdown(run)}\n\n{END}{after}")
+    rows = [Row(**row) for row in run["rows"]]
+    draw(rows, DOCS / "performance.svg", DOCS / "performance.png")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,75 @@
+"""What an event costs as things grow: its payload, and what waits before it.
+
+(What it costs as listeners grow is in `matcher` and, at the deliverer, in `deliverer` and `slow`.)
+"""
+
+import time
+from collections.abc import Iterator
+
+from tests.benchmarks import load
+from tests.benchmarks.limits import publish
+from tests.benchmarks.meter import megabytes
+from tests.benchmarks.rows import Row
+from tests.benchmarks.stage import Stage
+
+PAYLOADS = ((100, 6_000), (1_000, 6_000), (10_000, 3_000), (100_000, 600))
+"""Bytes of a body, and how many events have it."""
+PAYLOAD_SECONDS = 15
+LISTENERS = 20
+BACKLOGS = (30_000, 300_000, 1_000_000)
+RATE_SECONDS = 6
+PUBLISH_SECONDS = 70
+"""A machine that cannot publish the whole backlog in that time is asked about what it could."""
+BATCH = 10_000
+
+
+def measure(stage: Stage) -> Iterator[Row]:
+    """Yield the costs of payloads, then the deliverer's rates behind backlogs."""
+    yield from _payloads(stage)
+    for backlog in BACKLOGS:
+        yield from _backlog(stage, backlog)
+
+
+def _payloads(stage: Stage) -> Iterator[Row]:
+    """Yield CPU of all processes from a full outbox to the log, by size of the body."""
+    stage.clear()
+    load.listeners(1, stage.nginx.url)
+    logged = 0
+    with stage.running("publisher", "matcher", "deliverer") as running:
+        for size, count in PAYLOADS:
+            meter = stage.meter(**running)
+            load.outbox(stage, count, padding=size - len(load.body(1)))
+            before = logged
+            logged, _ = stage.wait_logged(before + count, PAYLOAD_SECONDS)
+            cost = sum(meter.seconds().values()) / max(logged - before, 1) * 1e6
+            what = f"growth: CPU of all, a body of {size:,} bytes"
+            yield Row(f"growth.payload.{size}", what, cost, "µs/event")
+    stage.clear()
+
+
+def _backlog(stage: Stage, backlog: int) -> Iterator[Row]:
+    """Yield the rate of a deliverer that begins on so many deliveries, and the broker's memory."""
+    stage.clear()
+    waiting = _publish(stage, backlog)
+    held, arrivals = megabytes(stage.rabbitmq.pid), stage.arrivals()
+    with stage.running("deliverer"):
+        arrivals.wait_for(1, seconds=30)
+        began = arrivals.first()
+        arrivals.wait_for(waiting, RATE_SECONDS)
+        rate = arrivals.rate(since=began)
+    what = f"growth: deliverer, {waiting:,} deliveries waiting"
+    yield Row(f"growth.backlog.{backlog}", what, rate, "/s")
+    yield Row(f"growth.backlog.{backlog}.memory", "  memory of the broker then", held, "MB")
+    stage.clear()
+
+
+def _publish(stage: Stage, count: int) -> int:
+    """Fill the deliverers' queue and return how many there are."""
+    made = load.listeners(LISTENERS, stage.nginx.url)
+    contents = [load.delivery(one) for one in made]
+    deadline, published = time.monotonic() + PUBLISH_SECONDS, 0
+    while published < count and time.monotonic() < deadline:
+        with stage.channel() as channel:
+            publish(channel, stage.queue("deliver"), BATCH, contents)
+        published += BATCH
+    return published
