@@ -14,8 +14,11 @@ logger = logging.getLogger("durian.publisher")
 TICK_SECONDS = 1.0
 
 GATHER_SECONDS = 0.01
-"""The least time from one drain to the next: each costs the same few statements and a confirm, and
-the site whose process this is waits for the interpreter meanwhile. After a pause nothing waits."""
+GATHER_MOST_SECONDS = 0.05
+REST = 3.0
+"""After a drain the next one waits, between these bounds, three times as long as it took: each
+costs the same few statements and a confirm, and the site whose process this is waits for the
+interpreter meanwhile. After a pause nothing waits."""
 
 
 class RelayLoop:
@@ -75,18 +78,23 @@ class RelayLoop:
         if (early := self._next_drain - time.monotonic()) > 0:
             return early
         self._nudged.clear()
-        self._next_sweep = time.monotonic() + (self._sweep or 0.0)
+        began = time.monotonic()
+        self._next_sweep = began + (self._sweep or 0.0)
         try:
             with self._at_work:
                 self._relay.drain(self._stopping.is_set)
             self._backoff.succeeded()
-            self._next_drain = time.monotonic() + GATHER_SECONDS
+            self._rest(time.monotonic() - began)
         except Unavailable as error:
             logger.warning("Events wait in the outbox, next try in %.1f s: %s", self._wait(), error)
         except Exception:
             # Whatever it is, a relay that ended would publish nothing until its process ends, too.
             logger.exception("Events wait in the outbox, next try in %.1f s.", self._wait())
         return 0.0
+
+    def _rest(self, took: float) -> None:
+        rest = min(max(REST * took, GATHER_SECONDS), GATHER_MOST_SECONDS)
+        self._next_drain = time.monotonic() + rest
 
     def _wait(self) -> float:
         self._nudged.set()

@@ -292,6 +292,29 @@ def test_a_nudge_publishes(broker: ToldBroker, relay: Relay) -> None:
             wait_for(broker, n + 1)
 
 
+def test_what_a_busy_site_raises_is_gathered(
+    broker: ToldBroker, relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("publisher.loop.GATHER_SECONDS", 1.0)
+    monkeypatch.setattr("publisher.loop.GATHER_MOST_SECONDS", 1.0)
+    drains: list[int] = []
+
+    def drain(stopping: Callable[[], bool]) -> int:
+        drains.append(Relay.drain(relay, stopping))
+        return drains[-1]
+
+    monkeypatch.setattr(relay, "drain", drain)
+    loop = RelayLoop(relay, sweep=None)
+    with running(loop):
+        for n in range(6):
+            hook.send(n=n)
+            loop.nudge()
+            wait_for(broker, 1)
+        wait_for(broker, 6)
+    assert drains[0] == 1, "after a pause nothing waits"
+    assert len(drains) <= 3
+
+
 def test_a_sweep_finds_what_nobody_nudges_for(broker: ToldBroker, relay: Relay) -> None:
     with running(RelayLoop(relay, sweep=0.05)):
         for n in range(2):
