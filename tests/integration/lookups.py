@@ -17,6 +17,7 @@ from unittest.mock import patch
 from deliverer import resolver
 from deliverer.engine import Engine
 from deliverer.http import Result, Settings
+from durian.errors import DeliveryError
 from durian.guard import Guard
 from tests.integration.calls import DEADLINE, Outcome, outcome
 from tests.integration.conformance import post, running, through
@@ -25,6 +26,7 @@ from tests.servers.internet import PORT, Internet, inside, internet
 from tests.servers.proxy import running_proxy
 
 SILENT = 150
+PATIENCE = 4.0
 CAUSES = ("absent", "empty", "failing", "refusing", "silent")
 
 
@@ -43,14 +45,13 @@ def silence(engine: Engine, here: Internet) -> Mapping[str, Any]:
         ended.put(outcome(result, [], time.monotonic() - began))
 
     for number in range(SILENT):
-        engine.submit(post(f"http://{number}.silent.example:{PORT}/"), DEADLINE, end)
+        engine.submit(post(f"http://{number}.silent.example:{PORT}/"), PATIENCE, end)
     wait_until(lambda: len(_asked(here, "silent.example")) == SILENT, 5, "all are asked for")
-    asked = time.monotonic()
-    prompt = through(engine)(post(f"http://prompt.public.example:{PORT}/"), DEADLINE)
+    prompt = through(engine)(post(f"http://prompt.public.example:{PORT}/"), PATIENCE)
     return {
-        "prompt": asdict(outcome(prompt, [], time.monotonic() - asked)),
+        "prompt": asdict(outcome(prompt, [], time.monotonic() - began)),
         "threads": threading.active_count() - threads,
-        "silent": [asdict(ended.get(timeout=DEADLINE + 5)) for _ in range(SILENT)],
+        "silent": [asdict(ended.get(timeout=PATIENCE + 5)) for _ in range(SILENT)],
     }
 
 
@@ -59,6 +60,39 @@ def recovery(engine: Engine, here: Internet) -> Mapping[str, Any]:
     url = f"http://again.silent.example:{PORT}/"
     results = [through(engine)(post(url), 0.2) for _ in range(3)]
     return {"outcomes": [asdict(outcome(result, [], 0.0)) for result in results]}
+
+
+def slowness(engine: Engine, here: Internet) -> Mapping[str, Any]:
+    """Call a name for which the name server asks others, after many that it knew."""
+    for number in range(10):
+        through(engine)(post(f"http://{number}.quick.public.example:{PORT}/"), DEADLINE)
+    began = time.monotonic()
+    result = through(engine)(post(f"http://a.slow.example:{PORT}/"), 4.0)
+    return asdict(outcome(result, [], time.monotonic() - began))
+
+
+def reconfiguration(engine: Engine, here: Internet) -> Mapping[str, Any]:
+    """Have another name server in /etc/resolv.conf, while a look-up is under way."""
+    with patch.object(resolver, "REREAD_SECONDS", 0.1), running(Settings(Guard())) as other:
+        call = through(other)
+        here.name_server("127.0.0.9")  # where nobody answers
+        nobody = [""]
+
+        def asked() -> bool:
+            nobody[0] = str(call(post(f"http://{time.time_ns()}.public.example:{PORT}/"), 1.0))
+            return "No name server could be reached" in nobody[0]
+
+        wait_until(asked, 10, "the other name server is asked", 0.1)
+        here.name_server("127.0.0.1")
+        again: list[Result] = []
+
+        def answered() -> bool:
+            url = f"http://{time.time_ns()}.public.example:{PORT}/"
+            again[:] = [call(post(url), 1.0)]
+            return not isinstance(again[0], DeliveryError)
+
+        wait_until(answered, 10, "the first name server is asked again", 0.1)
+        return {"nobody": nobody[0], "again": asdict(outcome(again[0], [], 0.0))}
 
 
 def causes(engine: Engine, here: Internet) -> Mapping[str, str]:
@@ -128,6 +162,20 @@ def stopping(engine: Engine, here: Internet) -> Mapping[str, Any]:
     return asdict(outcome(ended.get(timeout=5), [], time.monotonic() - began))
 
 
+EXPERIMENTS: Sequence[Callable[[Engine, Internet], Mapping[str, Any]]] = (
+    silence,
+    recovery,
+    slowness,
+    reconfiguration,
+    causes,
+    keeping,
+    many,
+    crowd,
+    proxied,
+    stopping,
+)
+
+
 class _Counting(Guard):
     count = 0
 
@@ -154,7 +202,7 @@ def _main() -> None:
     json.load(sys.stdin)
     found = {}
     with internet() as here:
-        for experiment in (silence, recovery, causes, keeping, many, crowd, proxied, stopping):
+        for experiment in EXPERIMENTS:
             with running(Settings(Guard())) as engine:
                 found[experiment.__name__] = experiment(engine, here)
     json.dump(found, sys.stdout)

@@ -12,11 +12,13 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Any, ClassVar
 
 from durian.simulator import Behaviour, Simulator
@@ -46,6 +48,7 @@ NAMES: dict[str, list[list[str]]] = {
     "teredo.example": [["2001:0:a01:203::1"]],
     "isatap.example": [["2001:db8:1::5efe:a01:203"]],
     "xn--bcher-kva.example": [[PUBLIC]],
+    "slow.example": [[PUBLIC]],
     "many.example": [[f"10.9.{number // 100}.{number % 100}" for number in range(30)]],
     "empty.example": [[]],
     "silent.example": [],
@@ -57,6 +60,12 @@ A name without an answer gets none at all, not even that it does not exist.
 
 FAILURES = {"absent.example": 3, "failing.example": 2, "refusing.example": 5}
 """The code of the DNS's error for a name: it does not exist, the server fails, it refuses."""
+
+SLOW = {"slow.example": 1.0}
+"""The seconds after which the DNS knows a name, however often it is asked meanwhile.
+
+So does a resolver that has to ask others first.
+"""
 
 HOSTS = {"listed.example": PUBLIC, "listed-inside.example": PRIVATE}
 """What /etc/hosts says; the DNS knows none of them."""
@@ -94,6 +103,7 @@ class _NameServer(socketserver.BaseRequestHandler):
     """Answers A and AAAA from NAMES; what stands before such a name only makes it another one."""
 
     looked_up: ClassVar[Counter[tuple[str, int]]] = Counter()
+    first: ClassVar[dict[tuple[str, int], float]] = {}
 
     def handle(self) -> None:
         packet, reply = self.request
@@ -104,6 +114,8 @@ class _NameServer(socketserver.BaseRequestHandler):
         answers = NAMES.get(domain, [[]])
         if not answers:
             return
+        known = self.first.setdefault((name, kind), time.monotonic()) + SLOW.get(domain, 0.0)
+        time.sleep(max(known - time.monotonic(), 0.0))
         version = {1: 4, 28: 6}.get(kind)
         found = [ip_address(text) for text in answers[min(number, len(answers) - 1)]]
         records = [
@@ -131,8 +143,13 @@ class Internet:
     The latter are counted by name and kind, 1 for IPv4 addresses and 28 for IPv6 ones.
     """
 
+    resolver: Path
     reached: list[str] = field(default_factory=list)
     looked_up: Counter[tuple[str, int]] = field(default_factory=lambda: _NameServer.looked_up)
+
+    def name_server(self, address: str) -> None:
+        """Have /etc/resolv.conf name the server at `address`."""
+        self.resolver.write_text(f"nameserver {address}\n")
 
 
 @contextmanager
@@ -143,26 +160,26 @@ def internet() -> Iterator[Internet]:
         subprocess.run(["ip", "address", "add", address, "dev", "lo"], check=True)
     lines = [f"{address} {name}\n" for name, address in HOSTS.items()]
     with ExitStack() as stack:
-        stack.enter_context(_replaced("/etc/resolv.conf", "nameserver 127.0.0.1\n"))
+        resolver = stack.enter_context(_replaced("/etc/resolv.conf", "nameserver 127.0.0.1\n"))
         stack.enter_context(_replaced("/etc/hosts", "127.0.0.1 localhost\n" + "".join(lines)))
         server = stack.enter_context(
             socketserver.ThreadingUDPServer(("127.0.0.1", 53), _NameServer)
         )
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         stack.callback(server.shutdown)
-        here = Internet()
+        here = Internet(resolver)
         for address in ADDRESSES:
             stack.enter_context(_noting(here.reached, address))
         yield here
 
 
 @contextmanager
-def _replaced(path: str, content: str) -> Iterator[None]:
+def _replaced(path: str, content: str) -> Iterator[Path]:
     with tempfile.NamedTemporaryFile("w") as file:
         file.write(content)
         file.flush()
         subprocess.run(["mount", "--bind", file.name, path], check=True)
-        yield
+        yield Path(path)
 
 
 def _noting(reached: list[str], address: str) -> Simulator:
