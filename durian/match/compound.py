@@ -3,6 +3,7 @@
 from typing import cast
 
 from durian.match.conditions import Condition, ElementCondition
+from durian.match.effort import look_at
 from durian.match.literal import MISSING
 
 
@@ -46,9 +47,10 @@ class Members(_Several):
 
     def holds(self, value: object) -> bool:
         """Whether it is a list with an element for each condition."""
-        return isinstance(value, list) and all(
-            any(map(condition.holds, value)) for condition in self.value
-        )
+        if not isinstance(value, list):
+            return False
+        look_at(len(value) * self.size())
+        return all(any(map(condition.holds, value)) for condition in self.value)
 
     def to_json(self) -> object:
         """The bare list."""

@@ -14,12 +14,13 @@ from typing import ClassVar, NoReturn
 import re2
 
 from durian.errors import InvalidFilter
+from durian.match.effort import look_at, spend
 from durian.match.literal import CONTAINERS, MISSING, NUMBERS, check_literal, freeze, same, show
 
 # One regular expression may use this much memory, its program and its automaton together;
 # RE2 refuses a larger program and answers more slowly when the automaton does not fit.
 _REGEX_OPTIONS = re2.Options()
-_REGEX_OPTIONS.max_mem = 1 << 20
+_REGEX_OPTIONS.max_mem = 1 << 17
 _REGEX_OPTIONS.log_errors = False
 _REGEX_OPTIONS.never_capture = True
 
@@ -54,6 +55,10 @@ class Condition:
         """The conditions that this one is made of."""
         return ()
 
+    def size(self) -> int:
+        """How many conditions ask, itself included: what one element of a list may cost."""
+        return 1 + sum(part.size() for part in self.parts())
+
     def __eq__(self, other: object) -> bool:
         if isinstance(other, Condition):
             return type(self) is type(other) and self._frozen() == other._frozen()
@@ -85,7 +90,10 @@ class ElementCondition(Condition):
         """Whether the value satisfies the condition, or is a list with an element that does."""
         if self.holds(value):
             return True
-        return isinstance(value, list) and any(map(self.holds, value))
+        if not isinstance(value, list):
+            return False
+        look_at(len(value) * self.size())
+        return any(map(self.holds, value))
 
 
 class Any(Condition):
@@ -168,6 +176,7 @@ class In(ElementCondition):
     def holds(self, value: object) -> bool:
         """Whether it is one of the values."""
         if isinstance(value, CONTAINERS):
+            look_at(len(self._containers))
             return any(same(item, value) for item in self._containers)
         return freeze(value) in self._scalars
 
@@ -210,18 +219,25 @@ class Like(_Text):
     """A regular expression of RE2 is found in the string; raises InvalidFilter when built
     of a pattern that RE2 refuses (look-around, back-references, too large)."""
 
-    __slots__ = ("_search",)
+    __slots__ = ("_instructions", "_search")
     operator = "$regex"
     _search: Callable[[bytes], object]
+    _instructions: int
 
     def __init__(self, value: object) -> None:
         super().__init__(value)
-        object.__setattr__(self, "_search", _compile(self.value))
+        search, instructions = _compile(self.value)
+        object.__setattr__(self, "_search", search)
+        object.__setattr__(self, "_instructions", instructions)
 
     def holds(self, value: object) -> bool:
         """Whether it is a string in which the expression is found."""
+        if not isinstance(value, str):
+            return False
         # A lone surrogate has no UTF-8; as three invalid bytes it matches no pattern's character.
-        return isinstance(value, str) and bool(self._search(value.encode("utf-8", "surrogatepass")))
+        text = value.encode("utf-8", "surrogatepass")
+        spend(len(text) * self._instructions)
+        return bool(self._search(text))
 
 
 class Contains(Condition):
@@ -236,6 +252,7 @@ class Contains(Condition):
     def holds(self, value: object) -> bool:
         """Whether it is a list with that member or a string with that part."""
         if isinstance(value, list):
+            look_at(len(value))
             return any(same(self.value, item) for item in value)
         return isinstance(value, str) and isinstance(self.value, str) and self.value in value
 
@@ -324,13 +341,15 @@ def _literal(name: str, value: object) -> object:
 
 
 @lru_cache(maxsize=1000)
-def _compile(pattern: str) -> Callable[[bytes], object]:
+def _compile(pattern: str) -> tuple[Callable[[bytes], object], int]:
+    """What searches for `pattern`, and how many instructions RE2 makes of it."""
     try:
-        search: Callable[[bytes], object] = re2.compile(pattern, _REGEX_OPTIONS).search
+        compiled = re2.compile(pattern, _REGEX_OPTIONS)
     except UnicodeEncodeError:
         raise InvalidFilter("$regex: the pattern is not valid Unicode") from None
     except re2.error as error:
         reason = error.args[0] if error.args else error
         text = reason.decode("utf-8", "replace") if isinstance(reason, bytes) else str(reason)
         raise InvalidFilter(f"$regex: {show(pattern)} is refused: {text}") from None
-    return search
+    # The package has no public name for it.
+    return compiled.search, compiled._regexp.ProgramSize()

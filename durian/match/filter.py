@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from durian.match.conditions import Condition
+from durian.match.effort import FILTER_STEPS, allow_all, report, within
 
 
 class Filter:
@@ -14,8 +15,16 @@ class Filter:
         self.condition = condition
 
     def matches(self, payload: Mapping[str, object]) -> bool:
-        """Whether the payload passes. Never raises, whatever JSON the payload holds."""
-        return self.condition.matches(payload if isinstance(payload, dict) else dict(payload))
+        """Whether the payload passes. Never raises, whatever JSON the payload holds.
+
+        A filter that takes too many steps on a payload counts as passed.
+        """
+        whole = payload if isinstance(payload, dict) else dict(payload)
+        answer = within(FILTER_STEPS, lambda: self.condition.matches(whole))
+        allow_all()
+        if answer is None:
+            report([self.condition])
+        return answer is not False
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Filter) and self.condition == other.condition

@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping
 
+from durian.match import effort
 from durian.match.branch import Branch, Entry
+from durian.match.conditions import Condition
 from durian.match.filter import Filter
 from durian.match.parts import Part, Parts
 from durian.match.places import Place
@@ -55,20 +57,43 @@ class FilterIndex:
             self._parts.release(entry.parts)
 
     def matching(self, payload: Mapping[str, object]) -> list[int]:
-        """The keys whose filters the payload passes, in no order."""
+        """The keys whose filters the payload passes, in no order.
+
+        A condition that takes too many steps on the payload counts as met.
+        """
         whole = payload if isinstance(payload, dict) else dict(payload)
+        effort.allow(effort.EVENT_STEPS)
+        try:
+            return self._matching(whole)
+        finally:
+            effort.allow_all()
+
+    def _matching(self, whole: dict[str, object]) -> list[int]:
         answers: dict[Part, bool] = {}
+        costly: list[Condition] = []
         keys: list[int] = []
         for entry in self._root.candidates(self._places.look(whole)):
             for part in entry.rest:
                 answer = answers.get(part)
                 if answer is None:
-                    answer = answers[part] = part.matches(whole)
+                    try:
+                        answer = part.matches(whole)
+                    except effort.TooMuch:
+                        answer = _last_try(part, whole, costly)
+                    answers[part] = answer
                 if not answer:
                     break
             else:
                 keys += entry.keys
+        effort.report(costly)
         return keys
+
+
+def _last_try(part: Part, whole: dict[str, object], costly: list[Condition]) -> bool:
+    answer = effort.within(effort.LEAST_STEPS, lambda: part.matches(whole))
+    if answer is None:
+        costly.append(part.condition)
+    return answer is not False
 
 
 def _put(entry: Entry, key: int) -> None:

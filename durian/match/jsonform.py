@@ -13,6 +13,7 @@ from durian.match.literal import CONTAINERS, MAX_DEPTH, children, show
 MAX_CONDITIONS: Final = 1000
 MAX_BYTES: Final = 64 * 1024
 _NESTED: Final = (*CONTAINERS, Condition)
+MAX_REGEXES: Final = 20
 
 
 def parse(value: object) -> Filter:
@@ -64,6 +65,12 @@ def _check_size(value: object) -> int:
         raise InvalidFilter(f"the filter cannot be written as JSON: {error}") from None
     if (size := len(text.encode("utf-8", "surrogatepass"))) > MAX_BYTES:
         raise InvalidFilter(f"the filter is {size} bytes of JSON; {MAX_BYTES} are allowed")
+    # Before they are compiled: a program of RE2 takes up to 128 kB.
+    if (regexes := text.count('"$regex"')) > MAX_REGEXES:
+        raise InvalidFilter(
+            f"the filter has {regexes} regular expressions; {MAX_REGEXES} are allowed: join them "
+            "with | to one"
+        )
     return size
 
 

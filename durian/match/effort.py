@@ -1,0 +1,76 @@
+"""What filters may cost on one event: a bound on their steps, so that nobody's holds the others up.
+
+Nearly all filters cost nothing that counts. What can is a condition on a long list, which looks at
+every element, and a regular expression on a long text. The steps of both are counted, not timed:
+the same filters come to the same answer on the same event, however busy the machine.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from typing import Final
+
+logger = logging.getLogger("durian.match")
+
+FILTER_STEPS: Final = 50_000_000
+"""Steps of a filter that is asked by itself; they take a second at most on a slow machine."""
+EVENT_STEPS: Final = 300_000_000
+"""Steps of all filters on one event; after that each condition has LEAST_STEPS."""
+LEAST_STEPS: Final = 100_000
+ELEMENT: Final = 30
+"""What a look at one element of a list costs. A step is what RE2 does, at worst, for one byte and
+one instruction of its program."""
+
+
+class TooMuch(Exception):
+    """The steps are used up."""
+
+
+class _Purse(threading.local):
+    left: float = float("inf")
+
+
+_purse = _Purse()
+
+
+def allow(steps: float) -> None:
+    """Let what follows in this thread take so many steps."""
+    _purse.left = steps
+
+
+def allow_all() -> None:
+    """Count no more."""
+    _purse.left = float("inf")
+
+
+def spend(steps: int) -> None:
+    """Count `steps`. Raises TooMuch when there are none left."""
+    _purse.left -= steps
+    if _purse.left < 0:
+        raise TooMuch
+
+
+def look_at(elements: int) -> None:
+    """Count a look at so many elements of a list. Raises TooMuch."""
+    spend(elements * ELEMENT)
+
+
+def within(steps: int, ask: Callable[[], bool]) -> bool | None:
+    """Return what `ask` returns if it takes no more than `steps`, else None; then none are left."""
+    allow(steps)
+    try:
+        return ask()
+    except TooMuch:
+        return None
+    finally:
+        allow(0)
+
+
+def report(conditions: Sequence[object]) -> None:
+    """Say of conditions that they cost too much and count as met."""
+    if conditions:
+        logger.warning(
+            "%d conditions take too many steps on an event and count as met, such as %.300r",
+            len(conditions),
+            conditions[0],
+        )
