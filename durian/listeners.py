@@ -76,9 +76,9 @@ class Listeners:
         if self._version < 0:
             self._clear()  # of what a reading that failed has left
         many = self._version < 0 or self._changes > MANY_CHANGES
-        self._changes = 0 if many else self._changes
         with lasting() if many else nullcontext():
             self._read(home)
+        self._changes = 0 if many else self._changes
         self._version = now
 
     def _read(self, home: str) -> None:

@@ -1,6 +1,8 @@
 """What a payload must have so that a condition can match: where to file a filter."""
 
+import math
 from collections.abc import Callable, Sequence
+from operator import attrgetter
 from typing import Any as Anything
 from typing import NamedTuple
 
@@ -43,8 +45,8 @@ from durian.match.shelves import (
     cells,
 )
 
-# Parts of a long text that are offered as anchors: enough to find a rare one.
-PARTS = 12
+# Parts of a text that are offered as anchors, all over it: enough to find a rare one.
+PARTS = 5
 
 
 class Anchor(NamedTuple):
@@ -58,11 +60,13 @@ class Anchor(NamedTuple):
 class Clause(NamedTuple):
     """Anchors of which a payload has at least one whenever it satisfies the condition.
 
-    `settles` says that the reverse holds, too: with one of them it satisfies the condition.
+    `settles` says that the reverse holds, too: with one of them it satisfies the condition. `rank`
+    says how well the clause tells filters apart, by its worst anchor; 0 is best.
     """
 
     anchors: Sequence[Anchor]
     settles: bool = False
+    rank: int = 0
 
 
 def clauses(condition: Condition, path: Path = ()) -> list[Clause]:
@@ -74,17 +78,12 @@ def clauses(condition: Condition, path: Path = ()) -> list[Clause]:
     return rule(condition, path) if rule else []
 
 
-def rank(clause: Clause) -> int:
-    """How well the clause tells filters apart, by its worst anchor; 0 is best."""
-    return max([anchor.shelf.rank for anchor in clause.anchors], default=0)
-
-
 def _present(condition: Condition, path: Path) -> list[Clause]:
-    return [Clause((Anchor(path, Present, None),))]
+    return [Clause((Anchor(path, Present, None),), False, Present.rank)]
 
 
 def _has(condition: Has, path: Path) -> list[Clause]:
-    return [Clause((Anchor(path, Exact, freeze(condition.value)),), settles=True)]
+    return [Clause((Anchor(path, Exact, freeze(condition.value)),), True)]
 
 
 def _is(condition: Is, path: Path) -> list[Clause]:
@@ -100,18 +99,18 @@ def _in(condition: In, path: Path) -> list[Clause]:
     if any(isinstance(item, CONTAINERS) for item in condition.value):
         return _present(condition, path)
     tokens = dict.fromkeys(map(freeze, condition.value))
-    return [Clause([Anchor(path, Exact, token) for token in tokens], settles=True)]
+    return [Clause([Anchor(path, Exact, token) for token in tokens], True)]
 
 
 def _startswith(condition: Startswith, path: Path) -> list[Clause]:
     if text := condition.value:
-        return [Clause((Anchor(path, Prefixes, text[:AFFIX]),), settles=len(text) <= AFFIX)]
+        return [Clause((Anchor(path, Prefixes, text[:AFFIX]),), len(text) <= AFFIX)]
     return _present(condition, path)
 
 
 def _endswith(condition: Endswith, path: Path) -> list[Clause]:
     if text := condition.value:
-        return [Clause((Anchor(path, Suffixes, text[-AFFIX:]),), settles=len(text) <= AFFIX)]
+        return [Clause((Anchor(path, Suffixes, text[-AFFIX:]),), len(text) <= AFFIX)]
     return _present(condition, path)
 
 
@@ -120,21 +119,22 @@ def _contains(condition: Contains, path: Path) -> list[Clause]:
     if part == "" or isinstance(part, CONTAINERS):
         return _present(condition, path)
     if isinstance(part, str):
-        starts = range(min(PARTS, max(1, len(part) - GRAM + 1)))
+        many = max(1, len(part) - GRAM + 1)
+        starts = range(0, many, math.ceil(many / PARTS))
         return [Clause((Anchor(path, Grams, part[at : at + GRAM]),)) for at in starts]
     return [Clause((Anchor(path, Exact, freeze(part)),))]
 
 
 def _above(condition: Ordered, path: Path) -> list[Clause]:
-    return [Clause((Anchor(path, Above, as_end(condition.value)),))]
+    return [Clause((Anchor(path, Above, as_end(condition.value)),), False, Above.rank)]
 
 
 def _below(condition: Ordered, path: Path) -> list[Clause]:
-    return [Clause((Anchor(path, Below, as_end(condition.value)),))]
+    return [Clause((Anchor(path, Below, as_end(condition.value)),), False, Below.rank)]
 
 
 def _exists(condition: Exists, path: Path) -> list[Clause]:
-    return [Clause((Anchor(path, Present, None),), settles=True)] if condition.value else []
+    return [Clause((Anchor(path, Present, None),), True, Present.rank)] if condition.value else []
 
 
 def _fields(condition: Fields, path: Path) -> list[Clause]:
@@ -157,7 +157,7 @@ def _every(condition: And | Together, path: Path) -> list[Clause]:
 
 def _of_several(found: list[Clause]) -> list[Clause]:
     """The clauses of conditions of which none is all that is asked."""
-    return [Clause(clause.anchors) for clause in found]
+    return [Clause(anchors, False, rank) for anchors, _, rank in found]
 
 
 def _together(condition: Together, path: Path) -> list[Clause]:
@@ -181,13 +181,16 @@ def _between(low: float | str | None, high: float | str | None, path: Path) -> l
 
 
 def _or(condition: Or, path: Path) -> list[Clause]:
-    best = [min(clauses(part, path), key=rank, default=None) for part in condition.value]
+    best = [
+        min(clauses(part, path), key=attrgetter("rank"), default=None) for part in condition.value
+    ]
     found = [clause for clause in best if clause is not None]
     if len(found) < len(best):
         return []
     # Without repeats: nothing is filed twice under an anchor.
     anchors = dict.fromkeys(anchor for clause in found for anchor in clause.anchors)
-    return [Clause(list(anchors), all(clause.settles for clause in found))]
+    settles = all(clause.settles for clause in found)
+    return [Clause(list(anchors), settles, max(clause.rank for clause in found))]
 
 
 # What is not here (negations, `Any`) may match a payload that has nothing of it.

@@ -120,39 +120,40 @@ class Branch:
 
     def _choose(self, entry: Entry) -> tuple[Clause | None, tuple[Part, ...]]:
         """The best clause, and the parts that are open still when a payload has it."""
-        best: Clause | None = None
-        least = (0, 0, 0)
+        offers: list[tuple[Part, Clause]] = []
         settled: list[Part] = []
-        owner: Part | None = None
         for part in entry.parts:
             for clause in part.clauses():
-                if self._known and not self._known.isdisjoint(clause.anchors):
-                    if clause.settles:
-                        settled.append(part)
-                    continue
-                cost = self._cost(clause)
-                if best is None or cost < least:
-                    best, least, owner = clause, cost, part
-        if best and owner and best.settles:
-            settled.append(owner)
-        if not settled:
-            return best, entry.parts
-        return best, tuple(part for part in entry.parts if part not in settled)
+                if not self._known or self._known.isdisjoint(clause.anchors):
+                    offers.append((part, clause))
+                elif clause.settles:
+                    settled.append(part)
+        best = self._best(offers)
+        if best and best[1].settles:
+            settled.append(best[0])
+        rest = [part for part in entry.parts if part not in settled] if settled else entry.parts
+        return best and best[1], tuple(rest)
 
-    def _cost(self, clause: Clause) -> tuple[int, int, int]:
-        """How little the clause tells filters apart: by its kind, its shelves, and its buckets.
+    def _best(self, offers: list[tuple[Part, Clause]]) -> tuple[Part, Clause] | None:
+        least = min([clause.rank for _, clause in offers], default=0)
+        good = [offer for offer in offers if offer[1].rank == least]
+        if len(good) > 1:
+            return min(good, key=lambda offer: self._cost(offer[1]))
+        return good[0] if good else None
+
+    def _cost(self, clause: Clause) -> tuple[int, int]:
+        """How little the clause tells filters apart: by its shelves, and by its buckets.
 
         What has many values has few filters, and few events, for each. It is also the same for
         filters that are alike, so that a payload has to look for them in one place only.
         """
-        worst, most, crowd = 0, 0, 0
+        most, crowd = 0, 0
         for anchor in clause.anchors:
-            worst = max(worst, anchor.shelf.rank)
             if shelf := self._shelf(anchor):
                 most = max(most, len(shelf.buckets))
                 bucket = shelf.buckets.get(anchor.token, ())
                 crowd += CROWDED if isinstance(bucket, Branch) else len(bucket)
-        return worst, -most, crowd
+        return -most, crowd
 
     def _shelf(self, anchor: Anchor) -> Shelf | None:
         place = self._root.find(anchor.path)

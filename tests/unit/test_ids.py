@@ -29,3 +29,8 @@ def test_a_delivery_has_one_id_for_each_event_and_listener(
 ) -> None:
     same = delivery_id(str(event), listener) == delivery_id(str(event), other)
     assert same == (listener == other)
+
+
+@given(event=st.uuids(), listener=st.integers(1))
+def test_a_delivery_id_is_a_uuid_of_version_5(event: uuid.UUID, listener: int) -> None:
+    assert delivery_id(str(event), listener) == str(uuid.uuid5(event, str(listener)))
