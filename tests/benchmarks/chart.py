@@ -1,6 +1,6 @@
 """The chart of a run: rates beside limits and peer, latency under load, cost by listeners."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,13 +38,15 @@ GOAL = "#b3261e"
 
 
 def draw(rows: Sequence[Row], *files: Path) -> None:
-    """Write the chart of `rows` to each of `files`, in the format of its name."""
+    """Write the chart of `rows` to each of `files`, in the format of its name.
+
+    What was not measured is left out.
+    """
     values = values_of(rows)
-    figure = Figure(figsize=(11, 7), layout="constrained")
-    axes = figure.subplot_mosaic([["rates", "latency"], ["rates", "matching"]])
-    _rates(axes["rates"], values)
-    _latency(axes["latency"], values)
-    _matching(axes["matching"], values)
+    panels = [panel for needed, panel in PANELS.items() if needed in values]
+    figure = Figure(figsize=(10, 4 * max(len(panels), 1)), layout="constrained")
+    for place, panel in enumerate(panels, start=1):
+        panel(figure.add_subplot(len(panels), 1, place), values)
     for file in files:
         # Without the moment of its making, the same figures give the same file.
         metadata = {"Date": None} if file.suffix == ".svg" else None
@@ -62,7 +64,7 @@ def _rates(axes: "Axes", values: Mapping[str, float]) -> None:
                 axes.plot([goal.amount] * 2, [place - 0.4, place + 0.4], color=GOAL)
     axes.set_yticks(range(len(shown)), [name for _, name in shown], fontsize=9)
     axes.set_xscale("log")
-    axes.margins(x=0.15)
+    axes.set_xlim(10, max(values[key] for key, _ in shown) * 3)
     axes.set_title("events a second (red: goal)", fontsize=10)
 
 
@@ -82,8 +84,16 @@ def _matching(axes: "Axes", values: Mapping[str, float]) -> None:
             for size in SIZES
             if f"matcher.{size}.{many}" in values
         ]
-        axes.plot(*zip(*points, strict=True) if points else [], marker="o", label=f"{many} match")
+        axes.plot(*zip(*points, strict=True), marker="o", label=f"{many} match")
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.legend(fontsize=8)
     axes.set_title("µs of the matcher for an event, by listeners", fontsize=10)
+
+
+PANELS: Mapping[str, Callable[["Axes", Mapping[str, float]], None]] = {
+    "limits.publish": _rates,
+    "latency.at50.p50": _latency,
+    "matcher.1000.1": _matching,
+}
+"""Which figure has to be there for a part of the chart."""

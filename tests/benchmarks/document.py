@@ -1,7 +1,7 @@
-"""Puts the figures of a run into docs/performance.md: `python -m tests.benchmarks.document [FILE]`.
+"""Puts the figures of a run into the documents: `python -m tests.benchmarks.document [FILE]`.
 
-FILE is what `make bench` wrote, bench.json by default. The text between the document's two marks
-is written anew, and the chart beside it.
+FILE is what `make bench` wrote, bench.json by default. What is between two marks in
+docs/performance.md and in the README is written anew, and the chart.
 """
 
 import json
@@ -14,7 +14,18 @@ from tests.benchmarks.chart import draw
 from tests.benchmarks.report import COLUMNS, cells, missed, number
 from tests.benchmarks.rows import Row
 
-DOCS = Path(__file__).parents[2] / "docs"
+ROOT = Path(__file__).parents[2]
+SUMMARY = {
+    "send.rate",
+    "send.many",
+    "relay.rate",
+    "deliverer.rate",
+    "pipeline.rate",
+    "whole.rate",
+    "latency.idle.p50",
+    "latency.idle.p99",
+    "matcher.mixed",
+}
 BEGIN, END = "<!-- make bench: begin -->", "<!-- make bench: end -->"
 CPU = ".cpu."
 
@@ -58,15 +69,28 @@ def _table(columns: Sequence[str], lines: Iterable[Sequence[str]]) -> Iterator[s
         yield f"| {' | '.join(line)} |"
 
 
-def main() -> None:
-    """Write document and chart."""
-    run = json.loads(Path(sys.argv[1] if len(sys.argv) > 1 else "bench.json").read_text())
-    document = DOCS / "performance.md"
+def summary(run: dict[str, Any]) -> str:
+    """Return the few figures that the README shows."""
+    rows = [Row(**row) for row in run["rows"]]
+    found = cells([row for row in rows if row.key in SUMMARY], rows)
+    lines = [(what, f"{value} {unit}", beside) for what, value, unit, beside, *_ in found]
+    table = "\n".join(_table(("", "", "beside"), lines))
+    return f"{table}\n\n{run['machine']['processor']}, shared by all parts; {run['date']}."
+
+
+def _put(document: Path, text: str) -> None:
     before, _, rest = document.read_text().partition(BEGIN)
     after = rest.partition(END)[2]
-    document.write_text(f"{before}{BEGIN}\n\n{markdown(run)}\n\n{END}{after}")
-    rows = [Row(**row) for row in run["rows"]]
-    draw(rows, DOCS / "performance.svg", DOCS / "performance.png")
+    document.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}")
+
+
+def main() -> None:
+    """Write documents and chart."""
+    run = json.loads(Path(sys.argv[1] if len(sys.argv) > 1 else "bench.json").read_text())
+    _put(ROOT / "docs" / "performance.md", markdown(run))
+    _put(ROOT / "README.md", summary(run))
+    chart = ROOT / "docs" / "performance.svg"
+    draw([Row(**row) for row in run["rows"]], chart, chart.with_suffix(".png"))
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from tests.benchmarks.stage import Stage
 PAYLOADS = ((100, 6_000), (1_000, 6_000), (10_000, 3_000), (100_000, 600))
 """Bytes of a body, and how many events have it."""
 PAYLOAD_SECONDS = 15
+WARM_UP = 2_000
 LISTENERS = 20
 BACKLOGS = (30_000, 300_000, 1_000_000)
 RATE_SECONDS = 6
@@ -34,8 +35,9 @@ def _payloads(stage: Stage) -> Iterator[Row]:
     """Yield CPU of all processes from a full outbox to the log, by size of the body."""
     stage.clear()
     load.listeners(1, stage.nginx.url)
-    logged = 0
     with stage.running("publisher", "matcher", "deliverer") as running:
+        load.outbox(stage, WARM_UP)
+        logged, _ = stage.wait_logged(WARM_UP, PAYLOAD_SECONDS)
         for size, count in PAYLOADS:
             meter = stage.meter(**running)
             load.outbox(stage, count, padding=size - len(load.body(1)))
@@ -52,14 +54,16 @@ def _backlog(stage: Stage, backlog: int) -> Iterator[Row]:
     stage.clear()
     waiting = _publish(stage, backlog)
     held, arrivals = megabytes(stage.rabbitmq.pid), stage.arrivals()
-    with stage.running("deliverer"):
+    with stage.running("deliverer") as running:
         arrivals.wait_for(1, seconds=30)
-        began = arrivals.first()
-        arrivals.wait_for(waiting, RATE_SECONDS)
+        began, meter = arrivals.first(), stage.meter(**running)
+        arrived = arrivals.wait_for(waiting, RATE_SECONDS)
+        costs = list(meter.rows(f"growth.backlog.{backlog}", arrived))
         rate = arrivals.rate(since=began)
     what = f"growth: deliverer, {waiting:,} deliveries waiting"
     yield Row(f"growth.backlog.{backlog}", what, rate, "/s")
     yield Row(f"growth.backlog.{backlog}.memory", "  memory of the broker then", held, "MB")
+    yield from costs
     stage.clear()
 
 

@@ -15,6 +15,7 @@ from tests.benchmarks.site import Raiser
 from tests.benchmarks.stage import Stage
 
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
+MIXED = 100_000
 LISTENERS = 1_000
 DELIVERIES = 20_000
 SECONDS = 15
@@ -30,6 +31,10 @@ def measure(stage: Stage) -> Iterator[Row]:
             yield Row(f"matcher.{size}.{many}", what, figures[str(many)], "µs/event")
         yield Row(f"matcher.{size}.seconds", f"{name}: index built", figures["seconds"], "s")
         yield Row(f"matcher.{size}.memory", f"{name}: memory", figures["megabytes"], "MB")
+    mixed = json.loads(Raiser(stage, "filter_index", "--sizes", MIXED, "--json").run())
+    what = f"index of {MIXED:,} filters of many kinds, {mixed['matches']:.0f} match"
+    yield Row("matcher.mixed", what, mixed["event_us"], "µs/event")
+    yield Row("matcher.mixed.bare", "  one by one", mixed["one_by_one_us"], "µs/event")
     for many in MATCHING:
         yield from _process(stage, many)
 

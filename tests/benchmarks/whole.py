@@ -10,11 +10,11 @@ from tests.benchmarks.stage import Running, Stage
 
 WINDOW = 500
 """How many events may be under way: the site goes as fast as they arrive."""
-SUSTAINED_SECONDS = 15
-PACED_SECONDS = 10
+SUSTAINED_SECONDS = 12
+PACED_SECONDS = 8
 SHARES = (10, 50, 80)
 IDLE_RATE = 10
-IDLE_SECONDS = 20
+IDLE_SECONDS = 15
 PERCENTILES = (50, 95, 99)
 
 
