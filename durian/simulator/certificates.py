@@ -1,6 +1,7 @@
 """Certificates for a simulated receiver: good ones, and those that a sender must not trust."""
 
 import ipaddress
+import secrets
 import ssl
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -42,7 +43,8 @@ class Authority:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._key = ec.generate_private_key(ec.SECP256R1())
-        name = _subject("authority of a simulated receiver")
+        # Whoever trusts several of them has to tell them apart.
+        name = _subject(f"authority {secrets.token_hex(4)} of a simulated receiver")
         self._certificate = (
             _builder(name, name, self._key, DAY)
             .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)

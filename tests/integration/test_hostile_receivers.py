@@ -13,9 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import timedelta
 from email.utils import formatdate
-from pathlib import Path
 
 import pytest
 import requests
@@ -35,8 +33,8 @@ from durian.guard import Guard
 from durian.options import Options
 from durian.policy import MAX_RETRY_AFTER, RetryPolicy
 from durian.signing import Signer, generate_secret
-from durian.simulator import MODES, Behaviour, Seen, Simulator
-from durian.simulator.certificates import DAY, Authority, server_context
+from durian.simulator import MODES, TLS_MODES, Behaviour, Seen, Simulator
+from durian.simulator.certificates import Authority, server_context
 from durian.simulator.modes import NEVER_ACCEPTS
 from durian.wire.messages import DeliveryMessage
 from tests.integration.conformance import WAYS, post
@@ -45,6 +43,7 @@ DEADLINE = 1.5
 SLACK = 1.0
 UUID = "01890000-0000-7000-8000-000000000000"
 POLICY_DELAY = 5.0
+GOOD = "a good certificate"
 
 
 @dataclass(frozen=True)
@@ -73,38 +72,28 @@ class Ended:
 Call = Callable[[str], Ended]
 
 
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
-    """The authority's bundle, and a good certificate and three bad ones for 127.0.0.1."""
-    authority = Authority(tmp_path_factory.mktemp("certificates"))
-    return {
-        "bundle": authority.bundle,
-        "good": authority.issue("127.0.0.1"),
-        "expired": authority.issue("127.0.0.1", valid=-DAY),
-        "self-signed": authority.issue("127.0.0.1", valid=timedelta(days=2), self_signed=True),
-        "wrong-host": authority.issue("other.example"),
-    }
-
-
 @pytest.fixture(scope="module", params=WAYS)
 def ended(
-    request: pytest.FixtureRequest, certificates: Mapping[str, Path]
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Mapping[str, Ended]]:
     """How the exchanges with all the receivers ended, by the receiver's name."""
-    settings = Settings(Guard(["127.0.0.0/8"]), ca_bundle=str(certificates["bundle"]))
+    authority = Authority(tmp_path_factory.mktemp("certificates"))
     with ExitStack() as stack:
-        call = stack.enter_context(WAYS[request.param](settings))
-        seen: dict[str, list[Seen]] = {name: [] for name in (NEVER_ACCEPTS, *MODES)}
+        seen: dict[str, list[Seen]] = {
+            name: [] for name in (NEVER_ACCEPTS, *MODES, *TLS_MODES, GOOD)
+        }
         simulators = {
             name: stack.enter_context(Simulator(Behaviour(mode=name), seen[name].append))
             for name in seen
+            if name != GOOD
         }
-        for name in ("good", "expired", "self-signed", "wrong-host"):
-            seen[name] = []
-            tls = server_context(certificates[name])
-            simulators[name] = stack.enter_context(
-                Simulator(Behaviour(), seen[name].append, tls=tls)
-            )
+        tls = server_context(authority.issue("127.0.0.1"))
+        simulators[GOOD] = stack.enter_context(Simulator(Behaviour(), seen[GOOD].append, tls=tls))
+        with authority.bundle.open("ab") as bundle:
+            for simulator in simulators.values():
+                bundle.write(simulator.ca_bundle.read_bytes() if simulator.ca_bundle else b"")
+        settings = Settings(Guard(["127.0.0.0/8"]), ca_bundle=str(authority.bundle))
+        call = stack.enter_context(WAYS[request.param](settings))
 
         def end(name: str) -> Ended:
             began = time.monotonic()
@@ -211,15 +200,15 @@ def test_redirects(ended: Mapping[str, Ended], name: str, status: int) -> None:
 
 
 def test_tls_with_a_good_certificate(ended: Mapping[str, Ended]) -> None:
-    assert ended["good"].response.status_code == 200
+    assert ended[GOOD].response.status_code == 200
 
 
 @pytest.mark.parametrize(
     ("name", "cause"),
     [
-        ("expired", "certificate has expired"),
-        ("self-signed", "self-signed certificate"),
-        ("wrong-host", "127.0.0.1"),
+        ("tls-expired", "certificate has expired"),
+        ("tls-self-signed", "self-signed certificate"),
+        ("tls-wrong-host", "127.0.0.1"),
     ],
 )
 def test_tls_with_a_bad_certificate(ended: Mapping[str, Ended], name: str, cause: str) -> None:

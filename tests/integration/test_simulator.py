@@ -62,6 +62,25 @@ def test_what_is_not_signed_is_answered_401() -> None:
     assert "webhook-id is missing" in seen[2].signature
 
 
+@pytest.mark.parametrize(
+    ("mode", "fault"),
+    [
+        ("tls-expired", "expired"),
+        ("tls-self-signed", "self-signed"),
+        ("tls-wrong-host", "doesn't match|mismatch"),
+    ],
+)
+def test_who_trusts_its_authority_sees_the_fault_of_a_certificate_alone(
+    mode: str, fault: str
+) -> None:
+    with Simulator(Behaviour(mode=mode)) as simulator:
+        bundle = simulator.ca_bundle
+        assert bundle
+        with pytest.raises(requests.exceptions.SSLError, match=fault):
+            requests.post(simulator.url(), b"{}", verify=str(bundle), timeout=5)
+    assert not bundle.exists()
+
+
 def test_help_teaches_every_mode(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         parsed("--help")
@@ -124,6 +143,7 @@ def test_the_command_prints_one_line_for_each_request(as_json: bool) -> None:
     assert process.returncode == 0
     assert "2 requests" in notices
     first, second = output.splitlines()
+    assert "CA_BUNDLE" not in notices
     if as_json:
         facts = json.loads(first)
         assert (facts["status"], facts["id"], facts["attempt"]) == (200, "msg_1", "2")
