@@ -20,7 +20,7 @@ from durian.wire.wakeup import Wakeup
 
 logger = logging.getLogger("durian.deliverer")
 
-MAX_CONNECTIONS = 1024
+MAX_CONNECTIONS = 4096
 """Connections that are kept open for later exchanges; those longest unused are closed first."""
 
 MAX_FILES = 65_536

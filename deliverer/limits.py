@@ -23,11 +23,15 @@ from deliverer.breaker import Breaker
 logger = logging.getLogger("durian.deliverer")
 
 START = 10
-"""POSTs that a listener may have under way before its first success. Each success earns one more,
-and a place in the line; each failure for which nobody is there takes half of what was earned."""
+"""POSTs that a listener may have here, under way or in line, before its first success. Each success
+earns one more, and each failure for which nobody is there takes half of what was earned."""
 CROWDED = 0.75
 """When this part of the process is taken, each listener has one POST under way at a time: however
 many receivers hang, something is left for the others."""
+BUSY = 0.25
+"""When this part is taken, that holds for those who answer within SLOW_SECONDS: more of them at once
+would be more connections, and not faster."""
+SLOW_SECONDS = 1.0
 LINE_SECONDS = 2.0
 SWEEP_SECONDS = 0.25
 LEAST_WAIT = 0.25
@@ -179,8 +183,8 @@ class Limits:
     def _allowed(self, share: _Share, now: float) -> int:
         if share.breaker.is_open:
             return 1 if now >= share.breaker.probe_at else 0
-        crowded = self._in_flight >= self._total * CROWDED
-        return 1 if crowded else min(self._cap, START + share.earned)
+        most = self._total * (CROWDED if share.seconds > SLOW_SECONDS else BUSY)
+        return 1 if self._in_flight >= most else min(self._cap, START + share.earned)
 
     def _pause(self, share: _Share, rate: float, reserved: bool, now: float) -> Pause | None:
         room = not share.line and share.in_flight < self._allowed(share, now)
@@ -194,7 +198,8 @@ class Limits:
 
     def _soon(self, share: _Share) -> bool:
         ahead = len(share.line) + 1
-        return ahead <= share.earned and ahead * share.seconds / self._cap <= LINE_SECONDS
+        earned = ahead + share.in_flight <= START + share.earned
+        return earned and ahead * share.seconds / self._cap <= LINE_SECONDS
 
     def _turned_away(self, share: _Share, rate: float, now: float) -> Pause:
         if share.breaker.is_open:
