@@ -29,8 +29,8 @@ CROWDED = 0.75
 """When this part of the process is taken, each listener has one POST under way at a time: however
 many receivers hang, something is left for the others."""
 BUSY = 0.25
-"""When this part is taken, that holds for those who answer within SLOW_SECONDS: more of them at once
-would be more connections, and not faster."""
+"""When this part is taken, that holds for all who answer within SLOW_SECONDS: more at once would be
+more connections, and not faster."""
 SLOW_SECONDS = 1.0
 LINE_SECONDS = 2.0
 SWEEP_SECONDS = 0.25
