@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 NODE := $(VENV)/node/node_modules/standardwebhooks/package.json
 
-.PHONY: help demo test lint chaos bench servers
+.PHONY: help demo test lint audit fuzz chaos bench servers
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -17,12 +17,21 @@ demo: $(VENV)/installed ## run a small site with webhooks; ARGS=--once for a sin
 
 test: servers lint $(NODE) ## install what is missing, check everything and run all tests
 	$(BIN)/pytest $(ARGS)
+	@$(BIN)/python -m tests.audit --lenient
 
 lint: $(VENV)/installed-dev ## check style, types and the import contracts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy durian publisher deliverer tests
 	$(BIN)/lint-imports --no-logo
+
+audit: $(VENV)/installed-dev ## ask PyPI for known vulnerabilities of what is installed; fails when it cannot be asked
+	@$(BIN)/python -m tests.audit
+
+fuzz: $(VENV)/installed-dev ## feed the readers of strangers' bytes with what breaks them; SECONDS=60 for each
+	$(BIN)/python -m pip install --quiet --editable '.[fuzz]'
+	for target in filters messages signatures options urls; do \
+		$(BIN)/python -m tests.fuzz $$target --seconds $(or $(SECONDS),60) || exit 1; done
 
 chaos: servers $(VENV)/installed-dev ## inject faults under load and account for every event; FAULT=name N=rounds SEED=n SABOTAGE=1 JSON=file DOCUMENT=1
 	$(BIN)/python -m tests.chaos $(FAULT) $(if $(N),-n $(N)) $(if $(SEED),--seed $(SEED)) $(if $(JSON),--json $(JSON)) \
