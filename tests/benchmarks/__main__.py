@@ -39,6 +39,7 @@ FIGURES = {
     "idle": "tests.benchmarks.idle",
     "isolation": "tests.benchmarks.isolation",
     "growth": "tests.benchmarks.growth",
+    "cluster": "tests.benchmarks.cluster",
 }
 
 

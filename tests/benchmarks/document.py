@@ -42,6 +42,8 @@ def markdown(run: dict[str, Any]) -> str:
         "\n".join(f"Missed: {goal.key} {goal}." for goal in missed(rows)),
         "CPU in microseconds for each event, by process:",
         "\n".join(_cpu_table(rows)),
+        "So one core of each is enough for so many events a second, each for one listener:",
+        "\n".join(_cores(rows)),
     ]
     return "\n\n".join(part for part in parts if part)
 
@@ -60,6 +62,12 @@ def _cpu_table(rows: Sequence[Row]) -> Iterator[str]:
         for figure, costs in found.items()
     ]
     return _table(("figure", *processes), lines)
+
+
+def _cores(rows: Sequence[Row]) -> Iterator[str]:
+    found = [row for row in rows if row.key.startswith(f"pipeline{CPU}") and row.value]
+    lines = [(row.key.rpartition(".")[2], f"{1e6 / row.value:,.0f}") for row in found]
+    return _table(("a core of", "events/s"), lines)
 
 
 def _table(columns: Sequence[str], lines: Iterable[Sequence[str]]) -> Iterator[str]:
