@@ -46,7 +46,7 @@ def _beside(row: Row, values: dict[str, float]) -> str:
     reference = REFERENCES.get(row.key, "")
     if reference not in values:
         return ""
-    return f"{row.value / values[reference]:.2g} × {reference}"
+    return f"{number(row.value / values[reference])} × {reference}"
 
 
 def _judged(row: Row, values: dict[str, float]) -> tuple[str, str]:
