@@ -8,6 +8,7 @@ connection is about to be made.
 
 import heapq
 import itertools
+import logging
 import selectors
 import socket
 import time
@@ -19,6 +20,8 @@ from typing import NamedTuple
 import pycares
 
 from durian.errors import ConnectionFailed, DeadlineExceeded, DeliveryError
+
+logger = logging.getLogger("durian.deliverer")
 
 FIRST_WAIT_SECONDS = 0.5
 TRIES = 5
@@ -148,12 +151,17 @@ class Resolver:
             waiter.answer(error)
 
     def _ask(self, name: str, now: float) -> None:
-        if self._reread <= now:
-            self._reread = now + REREAD_SECONDS
-            self._channel.reinit()
-        self._channel.getaddrinfo(
-            name, None, type=socket.SOCK_STREAM, callback=partial(self._on_answer, name)
-        )
+        try:
+            if self._reread <= now:
+                self._reread = now + REREAD_SECONDS
+                self._channel.reinit()
+            self._channel.getaddrinfo(
+                name, None, type=socket.SOCK_STREAM, callback=partial(self._on_answer, name)
+            )
+        except pycares.AresError as error:
+            # This look-up alone fails, and not the engine.
+            logger.error("c-ares cannot look %s up: %s", name, error)
+            self._on_answer(name, None, error.args[0])
         self._due = time.monotonic() + self._wait()
 
     def _process(self, read: int, write: int) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from queue import SimpleQueue
 
+import pycares
 import pytest
 import requests
 from requests import Response
@@ -281,6 +282,23 @@ def test_a_fault_while_a_request_is_made_ends_that_exchange_alone(
         assert isinstance(through(engine)(request, 2), ConnectionFailed)
         assert answered(through(engine)(post(receiver.url()), 2)).status_code == 200
     assert "Traceback" in caplog.text
+
+
+def test_a_fault_while_a_name_is_looked_up_ends_that_exchange_alone(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise pycares.AresError(pycares.errno.ARES_ENOMEM, "Out of memory")
+
+    url = receiver.url().replace("127.0.0.1", "localhost")
+    with running(LOOPBACK) as engine:
+        with monkeypatch.context() as patch:
+            patch.setattr(pycares.Channel, "getaddrinfo", fail)
+            result = through(engine)(post(url), 2)
+        assert isinstance(result, ConnectionFailed)
+        assert "localhost cannot be looked up: ARES_ENOMEM" in str(result)
+        assert answered(through(engine)(post(url), 2)).status_code == 200
+    assert "Out of memory" in caplog.text
 
 
 def test_an_engine_that_fails_answers_whoever_waits_and_takes_no_more(
