@@ -31,7 +31,8 @@ MOST = {
 }
 LEAST = {"DISABLE_AFTER_DAYS": 0}
 PORTS = range(1, 65_536)
-PROXY_SCHEMES = ("http", "https", "socks4", "socks4a", "socks5", "socks5h")
+# With socks4 and socks5 names would be resolved here, where nobody checks what they resolve to.
+PROXY_SCHEMES = ("http", "https", "socks4a", "socks5h")
 # AMQP's names end at 255 bytes.
 _PREFIX = re.compile(r"[!-~]{0,100}")
 

@@ -76,6 +76,7 @@ def test_a_mistake_is_named_with_its_remedy(values: Any, says: str) -> None:
         ({"NAME_PREFIX": "é"}, "ASCII"),
         ({"PROXY": "proxy:3128"}, "is not the URL of a proxy, such as http://"),
         ({"PROXY": "ftp://proxy:3128"}, "its scheme must be one of http"),
+        ({"PROXY": "socks5://proxy:1080"}, "its scheme must be one of http"),
         ({"PROXY": "http://proxy:port"}, "is not the URL of a proxy"),
         ({"PROXY": "http://a\nb:3128"}, "is not the URL of a proxy"),
         ({10**5000: 1}, r"DURIAN\[a int\] is no setting"),
