@@ -13,6 +13,7 @@ import amqp
 import psycopg
 import pytest
 from psycopg import sql
+from standardwebhooks import Webhook
 
 from deliverer.http import Settings
 from durian import conf
@@ -146,6 +147,10 @@ def test_no_secret_is_found_anywhere(
 ) -> None:
     prefix = shop.durian["NAME_PREFIX"]
     fill_every_queue(shop, planted, receiver)
+    (rotated,) = receiver.at("/fine")
+    for secret in planted.signing[:2]:
+        # Who has only the old one, and who has only the new one: another implementation than ours.
+        Webhook(secret).verify(rotated.body.decode(), dict(rotated.headers))
     fail_in_every_way(shop, planted)
     traces = {
         **messages(rabbitmq, prefix),

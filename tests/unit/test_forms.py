@@ -15,8 +15,10 @@ from durian.forms import (
     create_match_forms,
     create_select_hook_form,
 )
+from durian.options import KEYS, Options, from_config
 from durian.registry import HookRegistry
 from durian.web import typed
+from durian.web.jsonforms import JsonFilterForm
 
 URL = "https://example.com/hook"
 
@@ -229,3 +231,42 @@ def test_a_hook_may_have_a_filter_form_of_its_own() -> None:
         pass
 
     assert isinstance(Hook("person", match_forms=Own).get_match_forms(), Own)
+
+
+# Whatever is typed
+
+ANY_TEXT = st.text() | st.sampled_from(
+    ["1e400", "NaN", "-1", "9" * 5000, "[" * 5000, '{"a":' * 5000, "\0", "a: b\r\nHost: c", "True"]
+)
+CONFIG_FIELDS = [*HookConfigForm.base_fields]
+ROW_FIELDS = ["name_cond", "name_query", "age_cond", "age_query"]
+
+
+@given(st.dictionaries(st.sampled_from(CONFIG_FIELDS), ANY_TEXT))
+def test_a_configuration_form_takes_what_can_be_called_and_refuses_the_rest(
+    data: dict[str, str],
+) -> None:
+    form = HookConfigForm({"url": URL, **data})
+    if not form.is_valid():
+        assert all(text for texts in form.errors.values() for text in texts)
+        return
+    known = {name: form.cleaned_data.get(name) for name in KEYS}
+    from_config({name: value for name, value in known.items() if value is not None}, Options())
+
+
+@given(st.dictionaries(st.sampled_from(ROW_FIELDS), ANY_TEXT | st.sampled_from("012345")))
+def test_a_match_form_gives_a_filter_or_an_error(data: dict[str, str]) -> None:
+    form = match_form(**data)
+    if form.is_valid():
+        assert match.to_json(match.parse(form.cleaned_data["match"])) == form.cleaned_data["match"]
+    else:
+        assert form.errors
+
+
+@given(ANY_TEXT)
+def test_a_json_form_gives_a_filter_or_an_error(text: str) -> None:
+    form = JsonFilterForm({"json": text})
+    if form.is_valid():
+        match.parse(form.cleaned_data["json"])
+    else:
+        assert form.errors["json"]
