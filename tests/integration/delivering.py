@@ -43,8 +43,14 @@ class Deliveries:
 
     def send(self, listener: Listener, body: str = BODY, **fields: Any) -> DeliveryMessage:
         """Put a delivery to `listener` into the deliverers' queue, as a matcher does."""
+        message = self.message(listener, body, **fields)
+        self.send_again(message)
+        return message
+
+    def message(self, listener: Listener, body: str = BODY, **fields: Any) -> DeliveryMessage:
+        """Return a delivery to `listener`."""
         event = str(uuid.uuid4())
-        message = DeliveryMessage(
+        return DeliveryMessage(
             id=delivery_id(event, listener.pk),
             event=event,
             hook=listener.hook,
@@ -53,8 +59,6 @@ class Deliveries:
             created=0.0,
             **fields,
         )
-        self.send_again(message)
-        return message
 
     def send_again(self, message: DeliveryMessage) -> None:
         """Put `message` into the deliverers' queue."""

@@ -16,6 +16,7 @@ from durian.signing import verify
 from durian.wire import pump
 from durian.wire.broker import Outgoing
 from durian.wire.delays import delayed
+from durian.wire.messages import encode
 from tests.integration.delivering import (
     BODY,
     PATIENCE,
@@ -26,6 +27,7 @@ from tests.integration.delivering import (
     wait_for_outcomes,
 )
 from tests.integration.site import registered
+from tests.integration.wire.harness import put
 from tests.servers.free import wait_until
 from tests.servers.receiver import Answer, Received, Receiver
 
@@ -230,6 +232,7 @@ def test_a_rate_is_kept_by_several_deliverers_together(
 def test_what_is_over_for_a_moment_only_does_not_go_back_to_the_broker(
     receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    receiver.answer("/", Answer(delay=0.03))
     to, parked = listener(receiver.url()), []
 
     def count(*arguments: Any, **options: Any) -> Outgoing:
@@ -261,6 +264,21 @@ def test_a_slow_listener_keeps_nobody_waiting(receiver: Receiver) -> None:
             wait_for_outcomes(quick, ["delivered"] * 20)
             assert outcomes(slow) == []
             assert len(receiver.at("/slow")) == 10
+
+
+def test_a_long_backlog_of_one_listener_delays_nobody(sent: Deliveries, receiver: Receiver) -> None:
+    behind, quick = listener(receiver.url("/behind"), rate=1), listener(receiver.url("/quick"))
+    put(
+        sent.broker,
+        sent.broker.topology.deliver,
+        [encode(sent.message(behind)) for _ in range(2000)],
+    )
+    for _ in range(20):
+        sent.send(quick)
+    with sent.running():
+        wait_for_outcomes(quick, ["delivered"] * 20)
+        assert len(outcomes(behind)) < 20
+        assert sent.waiting() > 1900
 
 
 def test_an_attempt_that_is_in_the_log_is_not_made_again(
