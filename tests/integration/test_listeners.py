@@ -1,5 +1,6 @@
 """Listeners in memory: as fresh as the event that asks for them."""
 
+import gc
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -11,7 +12,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 from pytest_django.fixtures import Settings
 
-from durian import listeners
+from durian import listeners, match
 from durian.database import own_connections
 from durian.errors import Unavailable
 from durian.event import Hook
@@ -419,3 +420,53 @@ def test_saving_and_deleting_at_once_do_not_lock_each_other_out(threads: Start) 
     two.join(PATIENCE)
     assert errors == []
     assert not Listener.objects.exists()
+
+
+# Out of the garbage collector's way
+
+
+@pytest.fixture
+def thawed() -> Iterator[None]:
+    gc.unfreeze()
+    yield
+    gc.unfreeze()
+
+
+@pytest.mark.usefixtures("thawed")
+def test_no_collection_looks_at_listeners_that_were_read() -> None:
+    make()
+    Listeners().catch_up(ListenerClock.now())
+    assert gc.get_freeze_count()
+
+
+@pytest.mark.usefixtures("thawed")
+def test_nor_at_many_that_have_changed(kept: Listeners, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listeners, "MANY_CHANGES", 2)
+    gc.unfreeze()
+    for _ in range(3):
+        assert not gc.get_freeze_count()
+        make()
+        found(kept)
+    make()
+    found(kept)
+    assert gc.get_freeze_count()
+
+
+def test_a_reading_that_failed_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is deleted between two attempts at the first reading is not in memory."""
+    gone, stays = make(), make()
+    parse, fresh = match.parse, Listeners()
+
+    def fail_at_second(form: object) -> match.Filter:
+        monkeypatch.setattr(match, "parse", fail)
+        return parse(form)
+
+    def fail(form: object) -> match.Filter:
+        raise RuntimeError("the database is away")
+
+    monkeypatch.setattr(match, "parse", fail_at_second)
+    with pytest.raises(RuntimeError):
+        fresh.catch_up(ListenerClock.now())
+    monkeypatch.setattr(match, "parse", parse)
+    Listener.objects.filter(pk=gone.pk).delete()
+    assert found(fresh) == [stays.pk]
