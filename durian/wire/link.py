@@ -38,6 +38,7 @@ class Link:
     def __init__(self, urls: Sequence[str]) -> None:
         self.blocked = False
         self.lost = False
+        self._talking = _Talking(self)
         self._amqp = self._connect_to_any(urls)
         # Asked for again after a loss, py-amqp would connect anew.
         self._socket: socket.socket = self._amqp.sock
@@ -85,15 +86,9 @@ class Link:
         """Send what was written. Raises OSError."""
         self._buffers.flush()
 
-    @contextmanager
-    def talking(self) -> Iterator[None]:
+    def talking(self) -> "_Talking":
         """Turn what goes wrong into Unavailable; the connection counts as lost then."""
-        try:
-            with as_unavailable():
-                yield
-        except Unavailable:
-            self.lost = True
-            raise
+        return self._talking
 
     @contextmanager
     def patience(self, seconds: float) -> Iterator[None]:
@@ -178,12 +173,34 @@ class Link:
         self.blocked = False
 
 
+class _Talking:
+    """Around each message: a class, since a generator would take as long as the rest of an ack."""
+
+    __slots__ = ("_link",)
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, Unavailable | AMQPError | OSError):
+            self._link.lost = True
+            _raise_unavailable(error)
+
+
 @contextmanager
 def as_unavailable() -> Iterator[None]:
     """Turn what py-amqp and sockets raise into Unavailable, TopologyError for what is missing."""
     try:
         yield
-    except NotFound as error:
-        raise TopologyError(f"{error.reply_text}. {DECLARE}") from error
     except (AMQPError, OSError) as error:
+        _raise_unavailable(error)
+
+
+def _raise_unavailable(error: Exception) -> None:
+    if isinstance(error, NotFound):
+        raise TopologyError(f"{error.reply_text}. {DECLARE}") from error
+    if not isinstance(error, Unavailable):
         raise Unavailable(f"{type(error).__name__}: {error}") from error
