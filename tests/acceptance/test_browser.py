@@ -157,6 +157,30 @@ def test_an_answer_is_text_and_never_run(page: Page, ann: User) -> None:
     assert page.title() == "Delivery"
 
 
+def test_what_a_subscriber_typed_is_text_and_never_run(page: Page, ann: User) -> None:
+    evil = "\"'><script>document.title='run'</script><img src=x onerror=\"document.title='run'\">"
+    listener = Listener.objects.create(
+        user=ann,
+        hook="order",
+        url=f"{URL}?{evil}",
+        description=evil,
+        match={"name": evil, evil: 1},
+        config={"headers": {"X-Evil": evil}},
+    )
+    for path in ("", f"{listener.pk}/", f"{listener.pk}/edit/", f"{listener.pk}/delete/"):
+        page.goto(f"/hooks/{path}")
+        page.wait_for_load_state("networkidle")
+        assert page.title() != "run"
+        assert page.locator("img[src=x]").count() == 0
+        assert page.locator("script:not([src])").count() == 0
+    page.goto(f"/hooks/{listener.pk}/")
+    expect(page.locator("dl")).to_contain_text(evil)
+    page.goto("/hooks/create/?type=order")
+    page.get_by_label("Payload").fill(evil)
+    expect(page.get_by_text("This is not JSON")).to_be_visible()
+    assert page.title() != "run"
+
+
 def test_the_keyboard_skips_to_the_content(page: Page) -> None:
     page.goto("/hooks/select/")
     page.keyboard.press("Tab")
