@@ -28,7 +28,7 @@ EACH = 50
 """Deliveries that wait for each listener at the start."""
 PART_OF_RATE = 0.4
 """The load under which the latency is measured, as a part of what is delivered at most."""
-SECONDS = 15
+SECONDS = 10
 HEALTHY_SECONDS = 4
 """How long the load lasts before, while all answer: the deliverer then knows all listeners."""
 BACKLOG = 100_000
@@ -64,8 +64,8 @@ def measure(stage: Stage) -> Iterator[Row]:
 
 def _rate(stage: Stage, hanging: int) -> float:
     with _fresh(stage), _deaf() as deaf:
-        others = load.listeners(OTHERS, lambda number: stage.nginx.url(f"/{number}"))
-        behind = load.listeners(hanging, lambda number: f"http://127.0.0.1:{deaf}/{number}")
+        others = load.listeners(OTHERS, stage.nginx.url)
+        behind = load.listeners(hanging, lambda path: f"http://127.0.0.1:{deaf}{path}")
         total = (OTHERS + hanging) * EACH
         load.deliveries(total, _mixed(others, behind))
         arrivals = stage.arrivals()
@@ -76,8 +76,8 @@ def _rate(stage: Stage, hanging: int) -> float:
 
 def _latency(stage: Stage, pace: float, hanging: int, key: str, what: str) -> Iterator[Row]:
     with _fresh(stage), _second_nginx() as second:
-        others = load.listeners(OTHERS, lambda number: stage.nginx.url(f"/{number}"))
-        behind = load.listeners(hanging, lambda number: second.url(f"/{number}"))
+        others = load.listeners(OTHERS, stage.nginx.url)
+        behind = load.listeners(hanging, second.url)
         everybody = _mixed(others, behind)
         # To the others the same load.
         pace *= len(everybody) / OTHERS
@@ -93,8 +93,8 @@ def _latency(stage: Stage, pace: float, hanging: int, key: str, what: str) -> It
 
 def _backlog(stage: Stage, pace: float) -> Iterator[Row]:
     with _fresh(stage):
-        others = load.listeners(OTHERS, lambda number: stage.nginx.url(f"/{number}"))
-        (behind,) = load.listeners(1, lambda number: stage.nginx.url("/behind"))
+        others = load.listeners(OTHERS, stage.nginx.url)
+        (behind,) = load.listeners(1, stage.nginx.url)
         Listener.objects.filter(pk=behind).update(config={"rate": BACKLOG_RATE})
         load.deliveries(BACKLOG, [behind])
         with stage.running("deliverer"):

@@ -11,7 +11,7 @@ from tests.benchmarks.stage import Running, Stage
 WINDOW = 500
 """How many events may be under way: the site goes as fast as they arrive."""
 SUSTAINED_SECONDS = 12
-PACED_SECONDS = 8
+PACED_SECONDS = 7
 SHARES = (10, 50, 80)
 IDLE_RATE = 10
 IDLE_SECONDS = 15

@@ -27,8 +27,8 @@ SITE = "tests.benchmarks.peer.site"
 POOLS = {"prefork": 4, "threads": 8}
 
 RAISED = 2_000
-DRAINED = 1_500
-WHOLE = 1_200
+DRAINED = 1_000
+WHOLE = 1_000
 WINDOW = 500
 
 
