@@ -14,11 +14,11 @@ logger = logging.getLogger("durian.publisher")
 TICK_SECONDS = 1.0
 
 GATHER_SECONDS = 0.01
-GATHER_MOST_SECONDS = 0.05
-REST = 3.0
-"""After a drain the next one waits, between these bounds, three times as long as it took: each
-costs the same few statements and a confirm, and the site whose process this is waits for the
-interpreter meanwhile. After a pause nothing waits."""
+GATHER_MOST_SECONDS = 0.03
+GATHER_SECONDS_EACH = 0.003
+"""After a drain the next one waits, between these bounds, so long for each event that it published:
+each costs the same few statements and a confirm, and the site whose process this is waits for the
+interpreter meanwhile. A busy site's events are gathered; after a pause nothing waits."""
 
 
 class RelayLoop:
@@ -78,13 +78,12 @@ class RelayLoop:
         if (early := self._next_drain - time.monotonic()) > 0:
             return early
         self._nudged.clear()
-        began = time.monotonic()
-        self._next_sweep = began + (self._sweep or 0.0)
+        self._next_sweep = time.monotonic() + (self._sweep or 0.0)
         try:
             with self._at_work:
-                self._relay.drain(self._stopping.is_set)
+                published = self._relay.drain(self._stopping.is_set)
             self._backoff.succeeded()
-            self._rest(time.monotonic() - began)
+            self._gather(published)
         except Unavailable as error:
             logger.warning("Events wait in the outbox, next try in %.1f s: %s", self._wait(), error)
         except Exception:
@@ -92,8 +91,8 @@ class RelayLoop:
             logger.exception("Events wait in the outbox, next try in %.1f s.", self._wait())
         return 0.0
 
-    def _rest(self, took: float) -> None:
-        rest = min(max(REST * took, GATHER_SECONDS), GATHER_MOST_SECONDS)
+    def _gather(self, published: int) -> None:
+        rest = min(max(GATHER_SECONDS_EACH * published, GATHER_SECONDS), GATHER_MOST_SECONDS)
         self._next_drain = time.monotonic() + rest
 
     def _wait(self) -> float:
