@@ -18,10 +18,12 @@ from django.contrib.auth.models import Group
 from django.db import connection, connections
 
 from tests.servers.free import TimedOut, free_port, wait_until
+from tests.servers.nginx import PrivateNginx
 from tests.servers.postgresql import PrivatePostgreSQL
 from tests.servers.process import ServerProcess
 from tests.servers.rabbitmq import PrivateRabbitMQ
 from tests.servers.receiver import Answer, Received, Receiver
+from tests.servers.slow import SlowReceiver
 from tests.servers.tcp_proxy import TcpProxy
 
 
@@ -226,3 +228,39 @@ def test_a_server_that_ignores_its_signal_is_killed(tmp_path: Path) -> None:
     server.start(ready=lambda: "ready" in log.read_text())
     server.end(signal.SIGTERM, timeout=0.1)
     assert not server.running
+
+
+def test_a_slow_receiver_lets_many_wait_at_once(tmp_path: Path) -> None:
+    slow = SlowReceiver(tmp_path, delay=0.3)
+    slow.start()
+    try:
+        connections = [socket.create_connection(("127.0.0.1", slow.port)) for _ in range(50)]
+        began = time.monotonic()
+        for number, one in enumerate(connections):
+            one.sendall(b"POST / HTTP/1.1\r\nWebhook-Id: event-%d\r\n" % number)
+            one.sendall(b"Content-Length: 4\r\n\r\nbody")
+        answers = [one.recv(1000) for one in connections]
+        took = time.monotonic() - began
+        for one in connections:
+            one.close()
+        wait_until(lambda: len(slow.arrivals.read_text().split()) == 100, 5, "all are logged")
+    finally:
+        slow.stop()
+    assert all(answer.startswith(b"HTTP/1.1 204") for answer in answers)
+    assert 0.3 <= took < 0.3 * 50
+    assert {f"event-{number}" for number in range(50)} <= set(slow.arrivals.read_text().split())
+
+
+def test_nginx_logs_what_arrives(tmp_path: Path) -> None:
+    nginx = PrivateNginx(logs=True)
+    nginx.start()
+    try:
+        before = time.time()
+        headers = {"webhook-id": "event-1"}
+        urllib.request.urlopen(urllib.request.Request(nginx.url(), b"{}", headers), timeout=5)
+        wait_until(nginx.arrivals.read_text, 5, "it is logged")
+        moment, name = nginx.arrivals.read_text().split()
+    finally:
+        nginx.stop()
+    assert name == "event-1"
+    assert before - 0.1 <= float(moment) <= time.time()
