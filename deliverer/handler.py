@@ -17,7 +17,13 @@ from deliverer.limits import Limits, Pause
 from deliverer.log import Log
 from deliverer.request import request_for
 from deliverer.targets import Target, Targets
-from durian.errors import AddressRefused, ConfigurationError, DeliveryError, Unavailable
+from durian.errors import (
+    AddressRefused,
+    ConfigurationError,
+    DeliveryError,
+    KeyMissing,
+    Unavailable,
+)
 from durian.models import Attempt, Listener
 from durian.policy import parse_retry_after
 from durian.wire.broker import Incoming, Outgoing
@@ -38,6 +44,10 @@ AWAY_TOO_LONG = (
     "The receiver is away: POSTs to it failed one after the other, and this delivery has waited "
     "for it for as long as its retries would have taken."
 )
+
+
+KEY_SECONDS = 60.0
+"""How long a delivery waits for a deliverer that has the key to its listener's secrets."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +80,7 @@ class DeliveryHandler:
         self._log = log
         self._limits = limits
         self._clock = clock
+        self._next_complaint = 0.0
 
     def __call__(self, incoming: Incoming, answer: Answer) -> None:
         """Begin a delivery. Raises MessageError, or Unavailable when the database is away."""
@@ -85,6 +96,9 @@ class DeliveryHandler:
         attempt = _Attempt(incoming, delivery, now, answer)
         try:
             target = self._targets.get(delivery.listener, delivery.hook)
+        except KeyMissing as error:
+            self._wait_for_key(attempt, error)
+            return
         except (DeliveryError, ConfigurationError) as error:
             reason = "refused" if isinstance(error, AddressRefused) else "invalid-listener"
             self._end(attempt, Verdict("dead", error=str(error), reason=reason))
@@ -120,6 +134,17 @@ class DeliveryHandler:
             self._end(attempt, _failed(error))
             return False
         return True
+
+    def _wait_for_key(self, attempt: "_Attempt", error: KeyMissing) -> None:
+        # The fault of this process's settings, not of the listener's: its deliveries wait, in the
+        # broker, where they keep nobody else's from being made.
+        if attempt.began >= self._next_complaint:
+            self._next_complaint = attempt.began + KEY_SECONDS
+            logger.error(
+                "Deliveries to listener %d, or more, wait: %s", attempt.delivery.listener, error
+            )
+        later = delayed(self._topology, attempt.delivery, KEY_SECONDS, attempt.began)
+        attempt.answer(Outcome(publish=[later]))
 
     def _park(self, attempt: "_Attempt", target: Target, pause: Pause) -> None:
         delivery, now = attempt.delivery, self._clock()

@@ -8,7 +8,7 @@ from deliverer.handler import Verdict, judge, logged
 from deliverer.http import Settings, exchange
 from deliverer.request import request_for
 from deliverer.targets import target_of
-from durian.errors import ConfigurationError, DeliveryError, Unavailable
+from durian.errors import ConfigurationError, DeliveryError
 from durian.matcher import delivery_of
 from durian.models import Attempt, Event, Listener
 from durian.wire.messages import DeliveryMessage
@@ -36,7 +36,7 @@ def _attempt(
 ) -> Verdict:
     try:
         target = target_of(listener, delivery.hook)
-    except (DeliveryError, ConfigurationError, Unavailable) as error:
+    except (DeliveryError, ConfigurationError) as error:
         # The other listeners shall not miss the event for it.
         return Verdict(Attempt.Outcome.DEAD, error=str(error))
     request = request_for(target.template, delivery, target.signer, int(began))

@@ -1,11 +1,11 @@
 """Nobody slowed by a neighbour: how much of a deliverer one listener may take.
 
 A listener has as many POSTs under way as it has earned by successes, up to a cap. What is over
-waits in the process, if it will be for a moment only. Else it reserves one of the listener's next
-free moments and waits in the broker until then, once, so that a long backlog does not circulate; so
-does what is over a rate. The arithmetic is that of GCRA, the generic cell rate algorithm (ITU-T
-I.371), with a count of moments in the place of a time: when the receiver becomes faster, the same
-line is shorter.
+waits in the process, if it will be for a moment only and takes no place from others. Else it
+reserves one of the listener's next free moments and waits in the broker until then, once, so that a
+long backlog does not circulate; so does what is over a rate. The arithmetic is that of GCRA, the
+generic cell rate algorithm (ITU-T I.371), with a count of moments in the place of a time: when the
+receiver becomes faster, the same line is shorter.
 
 Since nothing waits here for longer than LINE_SECONDS, the messages that a deliverer has taken move
 on whatever their listeners do.
@@ -23,8 +23,9 @@ from deliverer.breaker import Breaker
 logger = logging.getLogger("durian.deliverer")
 
 START = 10
-"""POSTs that a listener may have here, under way or in line, before its first success. Each success
-earns one more, and each failure for which nobody is there takes half of what was earned."""
+"""POSTs that a listener may have under way before its first success. Each success earns one more,
+and a place in line; each failure for which nobody is there takes half of what was earned. Places
+that nobody else wants need not be earned."""
 CROWDED = 0.75
 """When this part of the process is taken, each listener has one POST under way at a time: however
 many receivers hang, something is left for the others."""
@@ -35,8 +36,10 @@ SLOW_SECONDS = 1.0
 LINE_SECONDS = 2.0
 SWEEP_SECONDS = 0.25
 LEAST_WAIT = 0.25
-SMOOTHING = 0.2
-FIRST_GUESS_SECONDS = 0.1
+SMOOTHING = 0.02
+"""The weight of a POST's time, from the fiftieth success on; the first ones weigh more. A moment in
+which this process itself is slow must not look like a slow receiver."""
+FIRST_GUESS_SECONDS = 0.02
 RETURNS_PER_SECOND = 200.0
 """How many deliveries to receivers that are away come back at most, of one process."""
 MAX_KEPT = 100_000
@@ -125,7 +128,7 @@ class Limits:
             share, now = self._shares[listener], self._clock()
             share.in_flight -= 1
             self._in_flight -= 1
-            share.seconds += SMOOTHING * (seconds - share.seconds)
+            share.seconds += max(SMOOTHING, 1 / (share.earned + 2)) * (seconds - share.seconds)
             if away:
                 share.earned //= 2
                 opened, was_away = share.breaker.failed(now), 0.0
@@ -190,16 +193,26 @@ class Limits:
         room = not share.line and share.in_flight < self._allowed(share, now)
         if share.breaker.is_open and not room:
             return self._turned_away(share, rate, now)
-        in_turn = reserved or not self._promised(share, rate, now)
-        if (room and not rate) or (in_turn and (room or self._soon(share))):
+        # A rate is kept to the letter; without one nobody waits for those who were parked before.
+        in_turn = reserved or not rate or not self._promised(share, rate, now)
+        if in_turn and (room or self._soon(share)):
             share.promised += 1 if rate and not reserved else 0
             return None
         return self._turned_away(share, rate, now)
 
     def _soon(self, share: _Share) -> bool:
         ahead = len(share.line) + 1
-        earned = ahead + share.in_flight <= START + share.earned
-        return earned and ahead * share.seconds / self._cap <= LINE_SECONDS
+        if ahead + share.in_flight > max(START + share.earned, self._fair_part()):
+            return False
+        # Before the first success nothing is known to estimate by.
+        return not share.earned or ahead * share.seconds / self._cap <= LINE_SECONDS
+
+    def _fair_part(self) -> float:
+        """Return how many places a listener may have without having earned them.
+
+        One alone may take most of the process: nobody else's delivery is here to suffer from it.
+        """
+        return self._total * CROWDED / max(len(self._lined), 1)
 
     def _turned_away(self, share: _Share, rate: float, now: float) -> Pause:
         if share.breaker.is_open:

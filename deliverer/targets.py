@@ -13,7 +13,7 @@ from requests import PreparedRequest
 from deliverer.request import prepare
 from durian.conf import guard
 from durian.database import available
-from durian.errors import ConfigurationError, Unavailable
+from durian.errors import ConfigurationError, KeyMissing, Unavailable
 from durian.models import DeletedListener, Listener, ListenerClock
 from durian.options import Options, from_config
 from durian.registry import hooks
@@ -118,7 +118,7 @@ def target_of(listener: Listener, hook: str) -> Target:
     """Return `listener` as a target for events of `hook`.
 
     Raises InvalidURL, AddressRefused or ConfigurationError for what can never be called, and
-    Unavailable when this process lacks the key to the listener's secrets.
+    KeyMissing when this process lacks the key to the listener's secrets.
     """
     known = hooks.get(hook)
     url = guard().check_url(listener.url).geturl()
@@ -137,5 +137,4 @@ def _signer(listener: Listener) -> Signer:
     try:
         return Signer(listener.signing_secrets())
     except ConfigurationError as error:
-        # The fault of this process's settings, not of the listener's: its deliveries can wait.
-        raise Unavailable(str(error)) from error
+        raise KeyMissing(str(error)) from error

@@ -9,6 +9,10 @@ class ConfigurationError(DurianError):
     """A setting is missing or wrong; the message names it and the remedy."""
 
 
+class KeyMissing(ConfigurationError):
+    """This process lacks the key to a listener's secrets."""
+
+
 class AlreadyRegistered(DurianError):
     """A hook of that name is in the registry already."""
 

@@ -20,6 +20,7 @@ from tests.integration.delivering import (
     Deliveries,
     deliveries,
     listener,
+    outcomes,
     wait_for_outcomes,
 )
 from tests.integration.site import registered
@@ -83,6 +84,22 @@ def test_a_policy_that_fails_buries_its_delivery_and_holds_nobody_up(
     (autopsy,) = sent.autopsies()
     assert autopsy.reason == "handler-error"
     assert "this policy is broken" in autopsy.detail
+
+
+def test_a_listener_whose_secrets_cannot_be_read_waits_in_the_broker_and_keeps_nobody_waiting(
+    receiver: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    locked, open_ = listener(receiver.url("/locked")), listener(receiver.url("/open"))
+    Listener.objects.filter(pk=locked.pk).update(secrets="encrypted with a key that is lost")
+    with deliveries(MAX_IN_FLIGHT=3) as sent:
+        for _ in range(6):
+            sent.send(locked)
+        sent.send(open_)
+        with sent.running():
+            wait_for_outcomes(open_, [Attempt.Outcome.DELIVERED])
+        assert sent.waiting() == 6
+    assert outcomes(locked) == []
+    assert "ENCRYPTION_KEYS" in caplog.text
 
 
 def test_an_answer_that_is_no_text_is_logged(sent: Deliveries, hostile: str) -> None:

@@ -131,8 +131,19 @@ def test_what_is_over_waits_for_a_moment_in_its_order_and_goes_when_one_ends() -
     assert third.went
 
 
-def test_who_is_new_has_no_line_yet() -> None:
-    desk = Desk(cap=50)
+def test_who_is_new_and_alone_may_fill_most_of_the_process_with_its_line() -> None:
+    desk = Desk(total=1000, cap=50)
+    most = int(1000 * CROWDED)
+    deliveries = desk.many(1000)
+    assert [one.went for one in deliveries] == [True] * START + [False] * (1000 - START)
+    assert all(one.waits for one in deliveries[START:most])
+    assert all(one.pause for one in deliveries[most:])
+
+
+def test_who_is_new_has_no_line_beside_many_others() -> None:
+    desk = Desk(total=1000, cap=50)
+    for other in range(100, 200):
+        desk.admit(other)
     assert all(one.pause for one in desk.many(60)[START:])
 
 
@@ -216,8 +227,10 @@ def test_while_some_are_parked_a_newcomer_gets_in_line_behind_them() -> None:
 def test_room_that_is_free_is_taken_though_some_are_parked() -> None:
     desk = Desk(cap=1)
     desk.succeed(times=START)
-    desk.parked()
-    for _ in range(2 * START):
+    admitted = 0
+    while not desk.admit().pause:
+        admitted += 1
+    for _ in range(admitted):
         desk.limits.release(JOE, 0.1, away=False)
     assert desk.admit().went
 
@@ -239,7 +252,7 @@ def test_a_line_made_when_the_receiver_was_slow_is_short_when_it_is_fast() -> No
     long = desk.parked().wait + [desk.admit() for _ in range(100)][-1].wait
     assert long > 900
     desk.limits.release(JOE, 0.001, away=False)
-    desk.succeed(times=60, seconds=0.001)
+    desk.succeed(times=600, seconds=0.001)
     desk.clock.now += 1.0
     held = desk.many(3)
     assert [one.went for one in held] == [True, False, False]
