@@ -28,7 +28,8 @@ def inbox(request: WebhookRequest, payload: dict[str, object], name: str) -> Htt
     first = request.headers["durian-attempt"] == "1"
     unlucky = first and zlib.crc32(request.webhook_id.encode()) % 10 == 0
     if name == BROKEN or unlucky:
-        return HttpResponse("Sorry, not now.", status=503)
+        # Not 503: after five of these the receiver would count as away, and be left alone.
+        return HttpResponse("Sorry, not this one.", status=500)
     with _lock:
         received.add((request.webhook_id, int(request.headers["durian-listener"])))
     return HttpResponse("Thanks!")
