@@ -234,13 +234,13 @@ def given_up(delivery: DeliveryMessage, target: Target, now: float) -> Verdict |
 
 
 def _of_answer(response: Response) -> Verdict:
-    verdict = Verdict(Attempt.Outcome.RETRY, status=response.status_code, answer=response.content)
-    if 200 <= response.status_code < 300:
-        return replace(verdict, outcome=Attempt.Outcome.DELIVERED)
-    error = f"The receiver answered {response.status_code} {response.reason or ''}".rstrip() + "."
-    if response.status_code == GONE:
-        return replace(verdict, outcome=Attempt.Outcome.DEAD, error=error, reason="gone")
-    return replace(verdict, error=error)
+    status, answer = response.status_code, response.content
+    if 200 <= status < 300:
+        return Verdict(Attempt.Outcome.DELIVERED, status, answer=answer)
+    error = f"The receiver answered {status} {response.reason or ''}".rstrip() + "."
+    if status == GONE:
+        return Verdict(Attempt.Outcome.DEAD, status, error, answer, reason="gone")
+    return Verdict(Attempt.Outcome.RETRY, status, error, answer)
 
 
 def _of_error(error: DeliveryError) -> Verdict:

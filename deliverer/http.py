@@ -295,6 +295,7 @@ def _text(value: str | bytes) -> str:
     return value if isinstance(value, str) else value.decode("latin-1")
 
 
+@lru_cache
 def _reason(status: int) -> str:
     try:
         return HTTPStatus(status).phrase

@@ -29,10 +29,10 @@ that nobody else wants need not be earned."""
 CROWDED = 0.75
 """When this part of the process is taken, each listener has one POST under way at a time: however
 many receivers hang, something is left for the others."""
-BUSY = 0.25
+BUSY = 1 / 16
 """When this part is taken, that holds for all who answer within SLOW_SECONDS: more at once would be
 more connections, and not faster."""
-SLOW_SECONDS = 1.0
+SLOW_SECONDS = 0.15
 LINE_SECONDS = 2.0
 SWEEP_SECONDS = 0.25
 LEAST_WAIT = 0.25
