@@ -10,6 +10,7 @@ from django.utils import timezone
 from durian import ids
 from durian.conf import config
 from durian.errors import ConfigurationError
+from durian.insert import insert
 from durian.models import Event
 from durian.signals import dispatch_requested, events_committed, events_recorded
 
@@ -55,7 +56,7 @@ def record(
         for body in bodies
     ]
     if len(events) == 1:
-        events[0].save(using=using, force_insert=True)
+        insert(events[0], using)
     else:
         Event.objects.using(using).bulk_create(events, batch_size=BATCH)
     events_recorded.send(sender=Event, events=events)

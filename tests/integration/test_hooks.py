@@ -22,6 +22,7 @@ from durian.event import Hook, ModelHook, SignalHook
 from durian.match import Startswith
 from durian.models import Event, Listener
 from durian.signals import dispatch_requested
+from durian.testing import capture_events
 from tests.integration.site import registered
 from tests.servers.receiver import Answer, Receiver
 
@@ -103,6 +104,28 @@ def test_the_standard_envelope_is_around_the_payload() -> None:
     assert event.payload == {"name": "Joe"}
 
 
+def test_an_event_is_one_insert_in_the_transaction_of_the_caller(
+    django_assert_num_queries: DjangoAssertNumQueries,
+) -> None:
+    with transaction.atomic(), django_assert_num_queries(1):
+        Hook("myhook").send()
+
+
+@pytest.mark.parametrize("asynchronous", [True, False])
+def test_the_row_of_an_event_is_what_its_signal_said(asynchronous: bool) -> None:
+    with capture_events() as events:
+        Hook("my.hook", envelope="standard", archive=False, asynchronous=asynchronous).send(
+            text="%s '\"\\ \N{SNOWMAN}", none=None
+        )
+    [event] = events
+    row = Event.objects.get()
+    for field in Event._meta.concrete_fields:
+        assert getattr(event, field.name) == getattr(row, field.name), field.name
+    event.error = "one more thing"
+    event.save()
+    assert Event.objects.get().error == "one more thing", "it was no new one"
+
+
 # Many at once
 
 
@@ -134,6 +157,17 @@ def test_an_event_that_cannot_be_recorded_raises() -> None:
     Hook("myhook").send()
     with pytest.raises(IntegrityError), transaction.atomic():
         Hook("myhook").send()
+
+
+@pytest.mark.usefixtures("same_ids")
+def test_a_transaction_whose_event_was_not_recorded_cannot_commit() -> None:
+    Hook("myhook").send()
+    with transaction.atomic():
+        with pytest.raises(IntegrityError):
+            Hook("myhook").send()
+        with pytest.raises(transaction.TransactionManagementError):
+            Event.objects.count()
+    assert Event.objects.count() == 1
 
 
 class SilentHook(Hook):
