@@ -105,7 +105,7 @@ class Listeners:
             return
         try:
             conditions = json.loads(text)
-            wanted = match.parse(conditions)
+            wanted = match.parse(conditions, len(text))
         except (InvalidFilter, ValueError, RecursionError) as error:
             logger.error("Listener %d receives nothing, its filter is invalid: %s", listener, error)
             self._remove(listener)

@@ -14,18 +14,22 @@ MAX_CONDITIONS: Final = 1000
 MAX_BYTES: Final = 64 * 1024
 _NESTED: Final = (*CONTAINERS, Condition)
 MAX_REGEXES: Final = 20
+SHORT: Final = 200
+"""A text of so many characters exceeds none of these: each regular expression takes ten at least,
+a condition one, and a character four bytes at most."""
 
 
-def parse(value: object) -> Filter:
+def parse(value: object, length: int | None = None) -> Filter:
     """The filter that a JSON object (matching classes allowed in it) spells.
 
-    Raises InvalidFilter, which names the place and the reason.
+    `length` is that of the text which the object was read from, in characters; a short one saves
+    the measuring. Raises InvalidFilter, which names the place and the reason.
     """
     if not isinstance(value, dict):
         raise InvalidFilter(f"a filter is a JSON object, not {show(value)}")
     # Before anything recurses into it or compiles what it holds.
     _check_depth(value)
-    size = _check_size(value)
+    size = length if length is not None and length <= SHORT else _check_size(value)
     condition = build(value)
     if size > MAX_CONDITIONS:  # each of which takes a character at least
         _check_count(condition)

@@ -1,5 +1,6 @@
 """The JSON of filters: what each operator means, what is refused, and that it reads back."""
 
+import json
 from collections.abc import Callable
 from typing import Any as Json
 
@@ -197,6 +198,20 @@ def test_is_at_most_64_kilobytes() -> None:
     for value in ("é" * 33_000, Is("é" * 33_000)):
         with pytest.raises(InvalidFilter, match="bytes of JSON; 65536 are allowed"):
             parse({"a": value})
+
+
+LARGE: list[Json] = [
+    {"a": [1] * 1001},
+    {"a": "\U0001f600" * 17_000},
+    {"a": [{"$regex": ""}] * 21},
+]
+
+
+@pytest.mark.parametrize("form", LARGE, ids=lambda form: repr(form)[:20])
+def test_is_as_large_when_it_was_read_from_a_text(form: Json) -> None:
+    for text in (json.dumps(form, separators=(",", ":"), ensure_ascii=False), json.dumps(form)):
+        with pytest.raises(InvalidFilter, match="are allowed"):
+            parse(json.loads(text), len(text))
 
 
 CLASSES: list[tuple[Json, Json]] = [
