@@ -457,11 +457,11 @@ def test_a_reading_that_failed_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -
     gone, stays = make(), make()
     parse, fresh = match.parse, Listeners()
 
-    def fail_at_second(form: object) -> match.Filter:
+    def fail_at_second(form: object, length: int) -> match.Filter:
         monkeypatch.setattr(match, "parse", fail)
-        return parse(form)
+        return parse(form, length)
 
-    def fail(form: object) -> match.Filter:
+    def fail(form: object, length: int) -> match.Filter:
         raise RuntimeError("the database is away")
 
     monkeypatch.setattr(match, "parse", fail_at_second)

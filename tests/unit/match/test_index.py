@@ -173,9 +173,9 @@ def size_of(index: FilterIndex) -> int:
 
 def come_and_go(index: FilterIndex, turn: int) -> None:
     form = {"a": turn % 3, f"b{turn}": {"$gt": turn}, "c": {"$contains": f"x{turn}"}}
-    alike = [{**form, "key": key} for key in range(40)]
-    ends = [{"d": {"$gt": turn + key / 100}} for key in range(40)]
-    texts = [{"e": {"$startsWith": f"{key:0{turn + 3}}"}} for key in range(40)]
+    alike: list[Json] = [{**form, "key": key} for key in range(40)]
+    ends: list[Json] = [{"d": {"$gt": turn + key / 100}} for key in range(40)]
+    texts: list[Json] = [{"e": {"$startsWith": f"{key:0{turn + 3}}"}} for key in range(40)]
     forms = dict(enumerate(alike + ends + texts))
     for key, one in forms.items():
         index.add(key, parse(one))
