@@ -110,13 +110,17 @@ class Relay:
     def _claim(self, using: str) -> "_Claimed | None":
         """Claim the next events, if there are any that are free."""
         with available(using):
-            if not free(using).exists():
-                # Without this look SQLite would take its one write lock at every sweep.
+            # Who has nothing to publish need not connect, and where rows are not locked one by one
+            # (SQLite) a claim would take the one write lock at every sweep.
+            looks = self._publisher is None or not _skips(using)
+            if looks and not free(using).exists():
                 return None
         # Before anything is claimed: while the broker is away, rows need not be touched.
         self._connected()
         with available(using):
             events = claim(using, BATCH)
+        if not events:
+            return None
         home = router.db_for_write(ListenerClock)
         with available(home):
             # Later than the claim: whoever listened when these events were committed is counted.
@@ -185,12 +189,12 @@ def free(using: str) -> "QuerySet[Event]":
 
 def claim(using: str, limit: int) -> list[Event]:
     """Claim and return up to `limit` events that nobody else has claimed, the oldest first."""
-    skips = connections[using].features.has_select_for_update_skip_locked
     with transaction.atomic(using=using):
-        rows = free(using).order_by("id").select_for_update(skip_locked=skips)[:limit]
+        rows = free(using).order_by("id").select_for_update(skip_locked=_skips(using))[:limit]
         events = list(rows)
         until = timezone.now() + timedelta(seconds=LEASE_SECONDS)
-        _rows(using, events).update(claimed_until=until)
+        if events:
+            _rows(using, events).update(claimed_until=until)
     for event in events:
         event.claimed_until = until
     return events
@@ -215,6 +219,10 @@ def quarantine(using: str, message: Outgoing, reason: str) -> None:
     """Set aside an event that cannot be published; the staff pages show it and can release it."""
     logger.error("Event %s of %s is set aside: %s", message.message_id, message.key, reason)
     Event.objects.using(using).filter(pk=message.message_id).update(error=reason)
+
+
+def _skips(using: str) -> bool:
+    return bool(connections[using].features.has_select_for_update_skip_locked)
 
 
 def _rows(using: str, events: list[Event]) -> "QuerySet[Event]":

@@ -92,6 +92,25 @@ def test_nothing_is_published_twice_and_nothing_connects_for_nothing(
     assert len(broker.published) == 1
 
 
+def test_a_connected_relay_looks_only_where_claiming_would_lock_everybody_out(
+    broker: ToldBroker, relay: Relay
+) -> None:
+    hook.send(n=1)
+    relay.drain()
+    locks_rows = connection.features.has_select_for_update_skip_locked
+    with CaptureQueriesContext(connection) as idle:
+        assert relay.drain() == 0
+    assert not [query for query in idle if query["sql"].startswith("UPDATE")]
+    assert locks_rows or not [query for query in idle if query["sql"].startswith("BEGIN")]
+    hook.send(n=2)
+    with CaptureQueriesContext(connection) as busy:
+        assert relay.drain() == 1
+    looks = [
+        query for query in busy if query["sql"].startswith("SELECT") and "_event" in query["sql"]
+    ]
+    assert len(looks) == (1 if locks_rows else 2)
+
+
 def test_the_outboxes_of_all_databases_are_drained(broker: ToldBroker, relay: Relay) -> None:
     hook.send_many([{"n": 1}])
     hook.send_many([{"n": 2}], using="other")
