@@ -30,9 +30,11 @@ CROWDED = 0.75
 """When this part of the process is taken, each listener has one POST under way at a time: however
 many receivers hang, something is left for the others."""
 BUSY = 1 / 16
-"""When this part is taken, that holds for all who answer within SLOW_SECONDS: more at once would be
-more connections, and not faster."""
-SLOW_SECONDS = 0.15
+"""When this part is taken, that holds for all whose answers come fast: what the process itself is too
+busy for would only be more connections. For slower ones it holds from as many on as POSTS_PER_SECOND
+needs to have under way (Little's law)."""
+POSTS_PER_SECOND = 5000.0
+"""About what a process can do."""
 LINE_SECONDS = 2.0
 SWEEP_SECONDS = 0.25
 LEAST_WAIT = 0.25
@@ -66,12 +68,24 @@ class _Waiting(NamedTuple):
 
 
 class _Share:
-    __slots__ = ("at", "breaker", "earned", "in_flight", "interval", "line", "promised", "seconds")
+    __slots__ = (
+        "at",
+        "best",
+        "breaker",
+        "earned",
+        "in_flight",
+        "interval",
+        "line",
+        "promised",
+        "seconds",
+    )
 
     def __init__(self, now: float) -> None:
         self.in_flight = 0
         self.earned = 0
         self.seconds = FIRST_GUESS_SECONDS
+        self.best = 0.0
+        """Seconds of the fastest answers: the others may have waited for this process."""
         self.line: deque[_Waiting] = deque()
         self.breaker = Breaker()
         self.promised = 0.0
@@ -134,6 +148,8 @@ class Limits:
                 opened, was_away = share.breaker.failed(now), 0.0
             else:
                 share.earned = min(share.earned + 1, self._total)
+                slower = SMOOTHING * (seconds - share.best)
+                share.best = min(seconds, share.best + slower) if share.best else seconds
                 opened, was_away = False, share.breaker.succeeded(now)
         if opened:
             logger.warning("Listener %d is away: its deliveries wait for it.", listener)
@@ -186,8 +202,9 @@ class Limits:
     def _allowed(self, share: _Share, now: float) -> int:
         if share.breaker.is_open:
             return 1 if now >= share.breaker.probe_at else 0
-        most = self._total * (CROWDED if share.seconds > SLOW_SECONDS else BUSY)
-        return 1 if self._in_flight >= most else min(self._cap, START + share.earned)
+        useful = max(self._total * BUSY, share.best * POSTS_PER_SECOND)
+        crowded = self._in_flight >= min(self._total * CROWDED, useful)
+        return 1 if crowded else min(self._cap, START + share.earned)
 
     def _pause(self, share: _Share, rate: float, reserved: bool, now: float) -> Pause | None:
         room = not share.line and share.in_flight < self._allowed(share, now)
@@ -204,8 +221,9 @@ class Limits:
         ahead = len(share.line) + 1
         if ahead + share.in_flight > max(START + share.earned, self._fair_part()):
             return False
-        # Before the first success nothing is known to estimate by.
-        return not share.earned or ahead * share.seconds / self._cap <= LINE_SECONDS
+        # By the fastest answers, none before the first: the line must not be short since this
+        # process is slow, and who has waited too long is parked then.
+        return ahead * share.best / self._cap <= LINE_SECONDS
 
     def _fair_part(self) -> float:
         """Return how many places a listener may have without having earned them.
