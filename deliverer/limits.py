@@ -30,9 +30,9 @@ CROWDED = 0.75
 """When this part of the process is taken, each listener has one POST under way at a time: however
 many receivers hang, something is left for the others."""
 BUSY = 1 / 16
-"""When this part is taken, that holds for all whose answers come fast: what the process itself is too
-busy for would only be more connections. For slower ones it holds from as many on as POSTS_PER_SECOND
-needs to have under way (Little's law)."""
+"""When this part is taken, that holds for all whose answers come fast: what the process itself is
+too busy for would only be more connections. For slower ones it holds from as many on as
+POSTS_PER_SECOND needs to have under way (Little's law)."""
 POSTS_PER_SECOND = 5000.0
 """About what a process can do."""
 LINE_SECONDS = 2.0
@@ -229,6 +229,7 @@ class Limits:
         """Return how many places a listener may have without having earned them.
 
         One alone may take most of the process: nobody else's delivery is here to suffer from it.
+        Who had something here since the last sweep counts.
         """
         return self._total * CROWDED / max(len(self._lined), 1)
 

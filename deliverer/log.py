@@ -33,10 +33,15 @@ Done = Callable[[], None]
 
 class Log:
     """Takes attempts from any thread and writes them; `before_write` is shown each batch, and again
-    when writing it failed."""
+    when writing it failed. `on_failure` is called, from its thread, should it end by itself."""
 
-    def __init__(self, before_write: Callable[[Sequence[Attempt]], None]) -> None:
+    def __init__(
+        self,
+        before_write: Callable[[Sequence[Attempt]], None],
+        on_failure: Callable[[], None] = lambda: None,
+    ) -> None:
         self._before_write = before_write
+        self._on_failure = on_failure
         self._rows: deque[_Entry] = deque()
         self._arrived = threading.Condition()
         self._backoff = Backoff()
@@ -73,8 +78,12 @@ class Log:
             )
 
     def _run_and_close(self) -> None:
-        with own_connections():
-            self._run()
+        try:
+            with own_connections():
+                self._run()
+        except Exception:
+            logger.critical("The log failed; nothing would be acked any more.", exc_info=True)
+            self._on_failure()
 
     def _run(self) -> None:
         while True:
@@ -110,8 +119,10 @@ class Log:
         )
         self._rows.extendleft(reversed(batch))
         overdue = time.monotonic() - PATIENCE_SECONDS
-        for entry in [entry for entry in self._rows if entry.taken < overdue]:
-            entry.finish()
+        # A copy: others go on writing.
+        for entry in list(self._rows):
+            if entry.taken < overdue:
+                entry.finish()
         while len(self._rows) > MAX_KEPT:
             logger.error("An attempt is dropped from the log: %s", self._rows.popleft().attempt)
         with self._arrived:

@@ -17,7 +17,7 @@ from durian.errors import ConfigurationError, KeyMissing, Unavailable
 from durian.models import DeletedListener, Listener, ListenerClock
 from durian.options import Options, from_config
 from durian.registry import hooks
-from durian.signing import Signer
+from durian.signing import Signer, generate_secret
 
 logger = logging.getLogger("durian.deliverer")
 
@@ -134,6 +134,9 @@ def target_of(listener: Listener, hook: str) -> Target:
 
 
 def _signer(listener: Listener) -> Signer:
+    if listener.state != Listener.State.ACTIVE:
+        # Nothing is sent to it: what waits is cancelled, whatever its secrets are.
+        return Signer([generate_secret()])
     try:
         return Signer(listener.signing_secrets())
     except ConfigurationError as error:

@@ -12,7 +12,7 @@ DEFAULT_TIMEOUT = 4.0
 MAX_TIMEOUT = 30.0
 MAX_RETRIES = 50
 MAX_HEADERS = 20
-MAX_RATE = 10_000.0
+LEAST_RATE, MAX_RATE = 0.001, 10_000.0
 RESERVED_PREFIXES = ("webhook-", "durian-", "content-", "proxy-")
 RESERVED_HEADERS = frozenset(
     {
@@ -60,9 +60,16 @@ def from_config(config: Mapping[str, Any], default: Options) -> Options:
     return Options(
         timeout=_number(config, "timeout", default.timeout, 0.1, MAX_TIMEOUT),
         policy=_policy(config, default.policy),
-        rate=_number(config, "rate", default.rate, 0.0, MAX_RATE),
+        rate=_rate(config, default.rate),
         headers=_headers(config.get("headers", default.headers)),
     )
+
+
+def _rate(config: Mapping[str, Any], default: float) -> float:
+    rate = _number(config, "rate", default, 0.0, MAX_RATE)
+    if 0.0 < rate < LEAST_RATE:
+        raise ConfigurationError(f"'rate' must be 0, or at least {LEAST_RATE:g} a second.")
+    return rate
 
 
 def _policy(config: Mapping[str, Any], default: RetryPolicy) -> RetryPolicy:

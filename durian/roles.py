@@ -131,7 +131,7 @@ class DelivererRole:
         config, names = conf.config(), broker().topology
         self._targets = Targets()
         self._engine = Engine(http_settings(), on_failure=self._fail)
-        self._log = Log(before_write=Disabler(config.disable_after_days))
+        self._log = Log(Disabler(config.disable_after_days), on_failure=self._fail)
         self._limits = Limits(config.max_in_flight, config.listener_in_flight)
         handler = DeliveryHandler(names, self._targets, self._engine, self._log, self._limits)
         self._pump = Pump(

@@ -14,7 +14,8 @@ MANY = 16
 
 
 class FilterIndex:
-    """Filters by key; `matching` answers as evaluating every one of them would.
+    """Filters by key; `matching` answers as evaluating every one of them would, but for what takes
+    too many steps.
 
     Equal filters are kept once, and what filters have in common is asked once, however many have
     it. For one thread.

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
+from amqp.exceptions import AMQPError
 from amqp.serialization import decode_properties_basic, dumps
 
 from durian.wire.broker import Outgoing
@@ -16,7 +17,7 @@ from durian.wire.broker import Outgoing
 Frame = tuple[int, int, bytes]
 """A frame as py-amqp has it: type, channel, payload."""
 
-METHOD, HEADER, BODY, HEARTBEAT = 1, 2, 3, 8
+METHOD, HEADER, BODY = 1, 2, 3
 OVERHEAD = 8
 """Bytes of a frame beside its payload."""
 END = 0xCE
@@ -54,6 +55,8 @@ def publish(message: Outgoing, number: int, channel: int, frame_max: int) -> byt
         )
     )
     room = frame_max - OVERHEAD
+    if len(header) > room:
+        raise ValueError(f"its headers have over {room} bytes")
     parts = [message.body[at : at + room] for at in range(0, len(message.body), room)]
     return b"".join(
         (
@@ -89,7 +92,7 @@ class Deliveries:
         if not self._open or kind not in (HEADER, BODY):
             return self._others(frame)
         if kind == HEADER:
-            self._properties, _ = decode_properties_basic(payload, 12)
+            self._properties = _properties(payload)
             (self._missing,) = _SIZE.unpack_from(payload, 4)
         else:
             self._parts.append(payload)
@@ -107,6 +110,16 @@ class Deliveries:
         self._open = False
         self._delivered(self._tag, self._redelivered, self._properties, b"".join(self._parts))
         return True
+
+
+def _properties(payload: bytes) -> Mapping[str, Any]:
+    try:
+        properties: Mapping[str, Any] = decode_properties_basic(payload, 12)[0]
+        return properties
+    except (ValueError, OSError, OverflowError, struct.error, AMQPError):
+        # Whoever may publish may have put in what the broker lets through: text that is not UTF-8,
+        # a time beyond the calendar. The message is judged by its body.
+        return {}
 
 
 @lru_cache(maxsize=1024)

@@ -60,7 +60,7 @@ class DeliveryMessage(msgspec.Struct, frozen=True, kw_only=True):
     delay: Seconds = 0.0
     reserved: bool = False
     first_attempt: Seconds = 0.0
-    held_since: float = 0.0
+    held_since: Seconds = 0.0
     version: str = VERSION
 
 

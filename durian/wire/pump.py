@@ -30,6 +30,7 @@ PARKED = "durian-parked"
 MAX_PARKED = 20
 """How often a message of an unknown version is looked at before it is dead."""
 TICK_SECONDS = 1.0
+HANDLE_SECONDS = 0.1
 CENSUS_SECONDS = 5.0
 
 Done = Callable[[], None]
@@ -137,6 +138,8 @@ class Pump:
             self._lose_consumer(error)
 
     def _patience(self) -> float:
+        if self._may_handle():
+            return 0.0
         waiting = self._consumer is None or self._held or not self._sender.idle
         return 0.1 if waiting else TICK_SECONDS
 
@@ -150,8 +153,9 @@ class Pump:
                 self._backoff.succeeded()
                 logger.info("Consuming %s.", self._queue)
             if self._consumer:
-                self._consumer.read()
+                # First: what arrives with its answer is not seen by whoever waits for the socket.
                 self._take_census(self._consumer)
+                self._consumer.read()
         except Unavailable as error:
             self._lose_consumer(error)
 
@@ -198,15 +202,19 @@ class Pump:
             self._on_answer(job, Outcome(publish=[self._instead(job.incoming, error)]))
 
     def _call_handler(self) -> None:
-        """Hand over what has arrived, unless something is away or too much waits to be sent.
+        """Hand over what has arrived, for HANDLE_SECONDS: acks and heartbeats have to leave."""
+        until = time.monotonic() + HANDLE_SECONDS
+        while self._may_handle() and time.monotonic() < until:
+            self._handle(self._held.popleft())
+            self._take_steps()
+
+    def _may_handle(self) -> bool:
+        """Say whether something is there, nothing is away, and not too much waits to be sent.
 
         One message may become thousands: while the broker takes none, no more are made.
         """
-        while self._held and self._give_up_at is None:
-            if not self._held_backoff.due or self._sender.crowded:
-                return
-            self._handle(self._held.popleft())
-            self._take_steps()
+        free = self._held_backoff.due and not self._sender.crowded
+        return bool(self._held) and self._give_up_at is None and free
 
     def _take_steps(self) -> None:
         while self._steps:

@@ -37,7 +37,8 @@ class Sender:
         self._waiting: deque[_Parcel] = deque()
         self._sent: dict[int, _Parcel] = {}
         self._aside: list[_Parcel] = []
-        self._window = MAX_UNCONFIRMED
+        self._suspects = 0
+        """How many messages are sent alone, since one of them was refused and nobody said which."""
         self._numbers = itertools.count()
         self._backoff = Backoff()
 
@@ -98,13 +99,16 @@ class Sender:
 
     def _limit(self) -> int:
         # Before what was set aside is taken up again, on a new connection, all others are settled.
-        return 0 if self._aside and self._backoff.due else self._window
+        if self._aside and self._backoff.due:
+            return 0
+        return 1 if self._suspects else MAX_UNCONFIRMED
 
     def _on_confirm(self, number: int) -> None:
         parcel = self._sent.pop(number)
         if not self._sent and not self._aside:
             self._backoff.succeeded()
-            self._window = MAX_UNCONFIRMED
+        if self._suspects:
+            self._suspects -= 1
         parcel.confirmed()
 
     def _on_refusal(self, number: int, error: Unavailable) -> None:
@@ -122,10 +126,10 @@ class Sender:
         if len(self._sent) == 1:
             (parcel,) = self._sent.values()
             self._sent.clear()
-            self._window = MAX_UNCONFIRMED
+            self._suspects = 0
             parcel.never(error)
         else:
-            self._window = 1
+            self._suspects = len(self._sent)
         self._start_again()
 
     def _complain(self, error: Unavailable) -> None:

@@ -182,7 +182,9 @@ def test_a_post_that_could_not_be_made_lets_the_next_one_go() -> None:
     assert (broken.went, fine.went) == (True, True)
 
 
-@pytest.mark.parametrize(("seconds", "part"), [(0.01, BUSY), (0.1, 0.1 * POSTS_PER_SECOND / 1000), (10.0, CROWDED)])
+@pytest.mark.parametrize(
+    ("seconds", "part"), [(0.01, BUSY), (0.1, 0.1 * POSTS_PER_SECOND / 1000), (10.0, CROWDED)]
+)
 def test_however_many_hang_something_is_left(seconds: float, part: float) -> None:
     desk = Desk(total=1000, cap=100)
     for listener in range(100):

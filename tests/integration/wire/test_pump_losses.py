@@ -3,13 +3,16 @@
 import logging
 import queue
 import threading
+import time
 
+import amqp
 import pytest
 
 from durian.wire import connect
 from durian.wire.broker import Broker, Incoming, Outgoing
 from durian.wire.dead import read_autopsy
 from durian.wire.pump import Answer, Done, Outcome
+from durian.wire.rabbitmq import RabbitConsumer
 from tests.integration.wire.harness import (
     PATIENCE,
     channel,
@@ -194,3 +197,42 @@ def test_a_pump_without_a_broker_stops_in_its_bound(caplog: pytest.LogCaptureFix
         running.stop(within=1.0)
     assert "amqp://user:**@127.0.0.1:1//" in caplog.text
     assert "hunter2" not in caplog.text
+
+
+def test_acks_and_heartbeats_leave_while_much_is_to_be_handled(
+    rabbit: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handled, since_flush, longest = 0, 0, 0
+    flush = RabbitConsumer.flush
+
+    def count_and_flush(consumer: RabbitConsumer) -> None:
+        nonlocal since_flush, longest
+        longest, since_flush = max(longest, since_flush), 0
+        flush(consumer)
+
+    def slow(incoming: Incoming, answer: Answer) -> None:
+        nonlocal handled, since_flush
+        time.sleep(0.01)
+        handled, since_flush = handled + 1, since_flush + 1
+        answer(Outcome())
+
+    monkeypatch.setattr(RabbitConsumer, "flush", count_and_flush)
+    put(rabbit, rabbit.topology.deliver, numbered(200))
+    with pumping(rabbit, slow, prefetch=200):
+        wait_until(lambda: handled == 200, PATIENCE, "all are handled")
+        wait_for(rabbit, rabbit.topology.deliver, 0)
+    assert longest <= 20
+
+
+def test_what_nobody_can_read_does_not_stop_the_others(
+    rabbitmq: PrivateRabbitMQ, rabbit: Broker
+) -> None:
+    with channel(rabbitmq) as plain:
+        for when in (2**62, 55_000_000_000_000):
+            strange = amqp.Message(b"?", timestamp=when)
+            plain.basic_publish(strange, "", rabbit.topology.deliver)
+    put(rabbit, rabbit.topology.deliver, numbered(20))
+    with pumping(rabbit, onward(rabbit)):
+        wait_for(rabbit, rabbit.topology.match, 22)
+    looked = take(rabbit, rabbit.topology.match, 22)
+    assert {incoming.body for incoming in looked} == {b"?", *numbered(20)}

@@ -16,17 +16,20 @@ from durian.wire.buffers import Buffers
 from durian.wire.frames import Deliveries, Frame, ack, publish
 
 short = st.text(alphabet=st.characters(codec="utf-8"), max_size=60)
-headers = st.dictionaries(short, st.none() | st.booleans() | st.integers(0, 2**31) | short)
+values = st.none() | st.booleans() | st.integers(0, 2**31) | short
+headers = st.dictionaries(short, values, max_size=4)
+bodies = st.builds(bytes.__mul__, st.binary(max_size=50), st.integers(0, 600))
 messages = st.builds(
     Outgoing,
     exchange=short,
     key=short,
-    body=st.binary(max_size=500),
+    body=bodies,
     message_id=short,
     headers=headers,
     mandatory=st.booleans(),
 )
-rooms = st.integers(9, 600)
+rooms = st.integers(4096, 9000)
+"""AMQP 0-9-1 knows no smaller frames than 4,096 bytes."""
 
 
 class Socket:
@@ -102,7 +105,7 @@ def delivered(message: Outgoing, tag: int, redelivered: bool, room: int) -> byte
     return start + published[len(first) + 8 :]
 
 
-@given(st.lists(st.tuples(messages, st.booleans()), max_size=5), rooms, st.integers(1, 700))
+@given(st.lists(st.tuples(messages, st.booleans()), max_size=5), rooms, st.integers(500, 20_000))
 def test_deliveries_arrive_whole_however_they_are_cut(
     sent: list[tuple[Outgoing, bool]], room: int, cut: int
 ) -> None:
@@ -135,6 +138,29 @@ def test_what_is_too_long_for_amqp_is_refused(field: str) -> None:
     values = {"exchange": "", "key": "k", "body": b"{}", field: "é" * 128}
     with pytest.raises(ValueError, match="over 255 bytes"):
         publish(Outgoing(**values), 1, 1, 4096)  # type: ignore[arg-type]
+
+
+def test_headers_that_fill_more_than_a_frame_are_refused() -> None:
+    with pytest.raises(ValueError, match="headers have over"):
+        publish(Outgoing("", "k", b"", headers={"x": "y" * 5000}), 1, 1, 4096)
+
+
+@pytest.mark.parametrize(
+    "properties",
+    [
+        pytest.param(struct.pack(">HB3s", 0x8000, 3, b"\xff\xfe\xfd"), id="no text"),
+        pytest.param(struct.pack(">HQ", 0x0040, 2**62), id="no time"),
+        pytest.param(struct.pack(">HB", 0x8000, 200), id="cut off"),
+    ],
+)
+def test_a_message_whose_properties_cannot_be_read_is_delivered_without(properties: bytes) -> None:
+    got: list[tuple[int, bool, Mapping[str, Any], bytes]] = []
+    take = Deliveries(lambda *delivery: got.append(delivery), lambda frame: True)
+    take((1, 1, struct.pack(">HHB", 60, 60, 0) + struct.pack(">QB", 7, 0) + b"\x00\x00"))
+    take((2, 1, struct.pack(">HHQ", 60, 0, 2) + properties))
+    take((3, 1, b"{}"))
+    (delivery,) = got
+    assert (delivery[0], delivery[3]) == (7, b"{}")
 
 
 def test_a_frame_without_its_end_ends_the_connection() -> None:
