@@ -36,6 +36,8 @@ POSTS_PER_SECOND needs to have under way (Little's law)."""
 POSTS_PER_SECOND = 5000.0
 """About what a process can do."""
 LINE_SECONDS = 2.0
+UNPROVEN_SECONDS = 0.5
+"""How long the line of a listener waits that has not had a success yet."""
 SWEEP_SECONDS = 0.25
 LEAST_WAIT = 0.25
 SMOOTHING = 0.02
@@ -181,7 +183,8 @@ class Limits:
 
     def _swept(self, share: _Share, now: float) -> list[tuple[Park, Pause]]:
         parked = []
-        while share.line and (share.breaker.is_open or share.line[0].since <= now - LINE_SECONDS):
+        overdue = now - (LINE_SECONDS if share.earned else UNPROVEN_SECONDS)
+        while share.line and (share.breaker.is_open or share.line[0].since <= overdue):
             waiting = share.line.popleft()
             parked.append((waiting.park, self._turned_away(share, waiting.rate, now)))
         return parked
@@ -228,10 +231,10 @@ class Limits:
     def _fair_part(self) -> float:
         """Return how many places a listener may have without having earned them.
 
-        One alone may take most of the process: nobody else's delivery is here to suffer from it.
+        One alone may take all of the process: nobody else's delivery is here to suffer from it.
         Who had something here since the last sweep counts.
         """
-        return self._total * CROWDED / max(len(self._lined), 1)
+        return self._total / max(len(self._lined), 1)
 
     def _turned_away(self, share: _Share, rate: float, now: float) -> Pause:
         if share.breaker.is_open:

@@ -14,6 +14,7 @@ from deliverer.limits import (
     POSTS_PER_SECOND,
     RETURNS_PER_SECOND,
     START,
+    UNPROVEN_SECONDS,
     Limits,
     Pause,
 )
@@ -132,13 +133,15 @@ def test_what_is_over_waits_for_a_moment_in_its_order_and_goes_when_one_ends() -
     assert third.went
 
 
-def test_who_is_new_and_alone_may_fill_most_of_the_process_with_its_line() -> None:
+def test_who_is_new_and_alone_may_fill_the_process_with_its_line_for_a_moment() -> None:
     desk = Desk(total=1000, cap=50)
-    most = int(1000 * CROWDED)
-    deliveries = desk.many(1000)
-    assert [one.went for one in deliveries] == [True] * START + [False] * (1000 - START)
-    assert all(one.waits for one in deliveries[START:most])
-    assert all(one.pause for one in deliveries[most:])
+    deliveries = desk.many(1100)
+    assert [one.went for one in deliveries] == [True] * START + [False] * (1100 - START)
+    assert all(one.waits for one in deliveries[START:1000])
+    assert all(one.pause for one in deliveries[1000:])
+    desk.clock.now += UNPROVEN_SECONDS
+    desk.limits.sweep()
+    assert all(one.pause for one in deliveries[START:])
 
 
 def test_who_is_new_has_no_line_beside_many_others() -> None:
