@@ -53,8 +53,9 @@ def test_a_receiver_that_is_back_gets_all_and_no_attempt_was_counted_for_the_wai
         wait_until(
             lambda: outcomes(to).count("delivered") == MANY, PATIENCE, "the log has them all"
         )
-    # Without the breaker all forty would have been tried and have failed.
-    assert breaker.FAILURES <= outcomes(to).count("retry") <= START
+    # Without the breaker all forty would have been tried and have failed. The first failures make
+    # room for others before it opens.
+    assert breaker.FAILURES <= outcomes(to).count("retry") < START + breaker.FAILURES
     assert sent.autopsies() == []
     assert f"Listener {to.pk} is back" in caplog.text
     assert caplog.text.count("is away") == caplog.text.count("is back") == 1
