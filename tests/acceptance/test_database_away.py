@@ -66,4 +66,5 @@ def test_the_roles_wait_for_the_database_and_go_on(
 
 
 def _fail_first(request: Received) -> Answer:
-    return Answer(503 if request.headers["durian-attempt"] == "1" else 200, delay=0.1)
+    # Not 503: after five of these the receiver would count as away, and be left alone.
+    return Answer(500 if request.headers["durian-attempt"] == "1" else 200, delay=0.1)
