@@ -45,7 +45,6 @@ AWAY_TOO_LONG = (
     "for it for as long as its retries would have taken."
 )
 
-
 KEY_SECONDS = 60.0
 """How long a delivery waits for a deliverer that has the key to its listener's secrets."""
 

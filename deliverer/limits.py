@@ -173,7 +173,7 @@ class Limits:
         self._stopping.set()
 
     def sweep(self) -> None:
-        """Park who has waited for LINE_SECONDS, and who waits for a receiver that is away."""
+        """Park who has waited for too long, and who waits for a receiver that is away."""
         with self._lock:
             now = self._clock()
             parked = [pair for share in self._lined.values() for pair in self._swept(share, now)]

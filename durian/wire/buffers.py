@@ -6,17 +6,14 @@ an answer.
 """
 
 import socket
-import struct
 from collections.abc import Iterator
 from typing import Any
 
-from durian.wire.frames import END, Frame
+from durian.wire.frames import END, START, Frame
 
 CHUNK = 256 * 1024
 MOST_UNSENT = 128 * 1024
 """How many bytes may wait for the next `flush`: a broker that has work does not slow us."""
-
-_START = struct.Struct(">BHI")
 
 
 class Buffers:
@@ -44,8 +41,8 @@ class Buffers:
 
     def frames(self) -> Iterator[Frame]:
         """Yield the frames that were received whole."""
-        while (start := self._used + _START.size) <= len(self._received):
-            kind, channel, size = _START.unpack_from(self._received, self._used)
+        while (start := self._used + START.size) <= len(self._received):
+            kind, channel, size = START.unpack_from(self._received, self._used)
             end = start + size
             if end >= len(self._received):
                 return

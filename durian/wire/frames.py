@@ -25,7 +25,7 @@ END = 0xCE
 # Class 60 is Basic; its methods Publish, Deliver and Ack.
 _PUBLISH, _DELIVER = struct.pack(">HHH", 60, 40, 0), struct.pack(">HH", 60, 60)
 _ACK = struct.Struct(">BHIHHQBB")
-_START = struct.Struct(">BHI")
+START = struct.Struct(">BHI")
 _HEADER = struct.Struct(">HHQH")
 _SIZE = struct.Struct(">Q")
 _TAG = struct.Struct(">QB")
@@ -129,7 +129,7 @@ def _publishing(exchange: str, key: str, mandatory: bool, channel: int) -> bytes
 
 
 def _frame(kind: int, channel: int, payload: bytes) -> bytes:
-    return b"%b%b\xce" % (_START.pack(kind, channel, len(payload)), payload)
+    return b"%b%b\xce" % (START.pack(kind, channel, len(payload)), payload)
 
 
 def _short(text: str) -> bytes:
