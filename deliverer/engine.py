@@ -100,6 +100,7 @@ class Engine:
             if self._closed:
                 raise Unavailable("No POST can be made: the engine of this process has stopped.")
             self._submitted.append(_Job(request, timeout, on_result))
+        if threading.current_thread() is not self._thread:  # it looks before it sleeps
             self._wakeup.set()
 
     def _run(self) -> None:

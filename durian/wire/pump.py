@@ -1,10 +1,12 @@
 """The one sequence of every stage: decode, handle, publish confirmed, record, then ack.
 
 A handler takes a message and answers, now or later and from any thread, with an outcome. Thousands
-may be in flight; they are acked in any order. The pump's thread alone touches the connections.
+may be in flight; they are acked in any order. The pump's thread alone touches the connections; what
+needs none of them is done where the answer comes from, so that the pump sleeps meanwhile.
 """
 
 import logging
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -40,8 +42,8 @@ Done = Callable[[], None]
 class Outcome:
     """What becomes of a message: `publish` these, then `record`, then it is acked.
 
-    `record` is called once all of `publish` is confirmed, and calls what it is given when it is
-    done, now or later and from any thread.
+    `record` is called once all of `publish` is confirmed, at once if there is nothing to publish.
+    It calls what it is given when it is done, now or later and from any thread.
     """
 
     publish: Sequence[Outgoing] = ()
@@ -94,6 +96,7 @@ class Pump:
         self._in_flight = 0
         self._held: deque[_Job] = deque()
         self._held_backoff = Backoff()
+        self._answering = threading.Lock()
         self._steps: deque[Callable[[], None]] = deque()
         self._give_up_at: float | None = None
 
@@ -236,19 +239,22 @@ class Pump:
         return letter(self._broker.topology, incoming, Autopsy(reason=reason, detail=detail))
 
     def _on_answer(self, job: _Job, outcome: Outcome) -> None:
-        self._later(partial(self._publish, job, outcome))
+        """Take an answer, in the thread that gives it: only what is published needs the pump's."""
+        with self._answering:
+            if job.outcome is not None:
+                return  # The handler answered, and then raised.
+            job.outcome = outcome
+        if outcome.publish:
+            self._later(partial(self._publish, job, outcome.publish))
+        else:
+            self._record(job)
 
-    def _publish(self, job: _Job, outcome: Outcome) -> None:
-        if job.outcome is not None:
-            return  # The handler answered, and then raised.
-        job.outcome = outcome
-        job.unconfirmed = len(outcome.publish)
-        for message in outcome.publish:
+    def _publish(self, job: _Job, messages: Sequence[Outgoing]) -> None:
+        job.unconfirmed = len(messages)
+        for message in messages:
             self._sender.send(
                 message, partial(self._on_confirm, job), partial(self._on_refusal, job)
             )
-        if not outcome.publish:
-            self._record(job)
 
     def _on_confirm(self, job: _Job) -> None:
         job.unconfirmed -= 1
@@ -265,10 +271,11 @@ class Pump:
         logger.error("A message of %s stays there, its letter is refused: %s", self._queue, error)
 
     def _record(self, job: _Job) -> None:
+        done = partial(self._later, partial(self._ack, job))
         if job.outcome and job.outcome.record:
-            job.outcome.record(partial(self._later, partial(self._ack, job)))
+            job.outcome.record(done)
         else:
-            self._ack(job)
+            done()
 
     def _ack(self, job: _Job) -> None:
         self._in_flight -= 1

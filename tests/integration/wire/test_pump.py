@@ -100,6 +100,22 @@ def test_a_message_is_acked_only_after_it_was_recorded(broker: Broker) -> None:
     assert waiting(broker, broker.topology.deliver) == 0
 
 
+def test_what_publishes_nothing_is_recorded_while_it_is_answered(broker: Broker) -> None:
+    taken: queue.Queue[Answer] = queue.Queue()
+    recorded: list[Done] = []
+    put(broker, broker.topology.deliver, [b"1"])
+    with pumping(broker, lambda incoming, answer: taken.put(answer)) as running:
+        answer = taken.get(timeout=PATIENCE)
+        answer(Outcome(record=recorded.append))
+        # No thread had to wake up for it, and a second answer counts no more than after publishing.
+        assert len(recorded) == 1
+        answer(Outcome(record=recorded.append))
+        assert len(recorded) == 1
+        recorded[0]()
+        running.stop()
+    assert waiting(broker, broker.topology.deliver) == 0
+
+
 def test_a_handler_that_raises_buries_its_message_and_goes_on(
     broker: Broker, caplog: pytest.LogCaptureFixture
 ) -> None:
