@@ -13,9 +13,10 @@ from requests import Response
 from deliverer.breaker import is_away
 from deliverer.engine import Engine
 from deliverer.http import Result
-from deliverer.limits import Limits, Pause
+from deliverer.limits import Limits
 from deliverer.log import Log
 from deliverer.request import request_for
+from deliverer.share import Pause
 from deliverer.targets import Target, Targets
 from durian.errors import (
     AddressRefused,

@@ -10,9 +10,9 @@ from durian.wire.broker import Outgoing
 from durian.wire.messages import DeliveryMessage, encode
 from durian.wire.topology import Topology, step_for, step_over
 
-LAST_PART = 0.03
-"""When no more than this part of a delay remains, one last rest covers it: a delivery may be late
-by about as much, which spares it many short rests, but it is never early."""
+LATE_PART = 0.03
+"""By which part of its delay a delivery may be late, which spares it many short rests. It is never
+early."""
 EARLY_SECONDS = 0.05
 """What clocks may differ by without another rest."""
 
@@ -37,7 +37,16 @@ def still_early(topology: Topology, delivery: DeliveryMessage, now: float) -> Ou
     return _at_rest(topology, delivery, remaining) if remaining > EARLY_SECONDS else None
 
 
+def one_rest(seconds: float) -> float:
+    """Return the shortest delay from `seconds` on that is one rest (of over 18 hours: the longest).
+
+    Each rest costs the broker as much as several messages; who need not be exact takes one.
+    """
+    return step_over(seconds)
+
+
 def _at_rest(topology: Topology, delivery: DeliveryMessage, seconds: float) -> Outgoing:
-    last = seconds <= delivery.delay * LAST_PART
-    step = step_over(seconds) if last else step_for(seconds)
+    step = step_over(seconds)
+    if step - seconds > delivery.delay * LATE_PART:
+        step = step_for(seconds)
     return Outgoing("", topology.delay(step), encode(delivery), delivery.id)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from deliverer import breaker
-from deliverer.limits import START
+from deliverer.share import START
 from durian.models import Attempt
 from tests.integration.delivering import (
     PATIENCE,

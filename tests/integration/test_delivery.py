@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from deliverer import handler
-from deliverer.limits import START
+from deliverer.share import START
 from durian.hook import Hook
 from durian.models import Attempt, Listener
 from durian.policy import RetryPolicy

@@ -2,7 +2,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from durian.wire.broker import Outgoing
-from durian.wire.delays import EARLY_SECONDS, LAST_PART, delayed, still_early
+from durian.wire.delays import EARLY_SECONDS, LATE_PART, delayed, one_rest, still_early
 from durian.wire.messages import DeliveryMessage, decode
 from durian.wire.topology import LADDER, Topology
 from tests.unit.wire.make import delivery
@@ -30,7 +30,7 @@ def test_any_delay_is_kept_in_a_few_rests(seconds: float, began: float, late: fl
     waited = now - began
     # A delay below the smallest step waits for that one; clocks of this size tell microseconds.
     assert waited >= seconds - EARLY_SECONDS - 1e-3
-    assert waited <= seconds + max(LADDER[0], 2 * LAST_PART * seconds) + late * rests + 1e-3
+    assert waited <= seconds + max(LADDER[0], 2 * LATE_PART * seconds) + late * rests + 1e-3
     assert rests <= 7 + seconds // LADDER[-1]
 
 
@@ -48,6 +48,17 @@ def test_what_is_delivered_is_what_was_delayed(seconds: float) -> None:
     assert back.reserved
     assert back.not_before == 1000.0 + seconds
     assert resting.message_id == message.id
+
+
+@given(st.floats(0, LADDER[-1]), st.floats(0, 4e9), st.floats(0, 0.1))
+def test_who_need_not_be_exact_rests_once(seconds: float, began: float, late: float) -> None:
+    roughly = one_rest(seconds)
+    assert seconds <= roughly <= max(2 * seconds, LADDER[0])
+    assert rest(delayed(NAMES, delivery(), roughly, began), began, late)[1] == 1
+
+
+def test_a_step_that_is_hardly_longer_spares_all_other_rests() -> None:
+    assert rest(delayed(NAMES, delivery(), 7.9, 1000.0), 1000.0, 0.0) == (1008.0, 1)
 
 
 def test_a_delivery_that_was_never_delayed_is_on_at_once() -> None:

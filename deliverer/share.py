@@ -1,0 +1,114 @@
+"""What a deliverer knows of one listener: its POSTs under way, how they went, and who waits.
+
+Without a clock or a lock; times are in seconds, of one clock.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from typing import NamedTuple
+
+from deliverer.breaker import Breaker
+from deliverer.moments import Moments
+
+START = 10
+"""POSTs that a listener may have under way before its first success. Each success earns one more,
+and a place in line; each failure for which nobody is there takes half of what was earned. Places
+that nobody else wants need not be earned."""
+SMOOTHING = 0.02
+"""The weight of a POST's time, from the fiftieth success on; the first ones weigh more. A moment in
+which this process itself is slow must not look like a slow receiver."""
+FIRST_GUESS_SECONDS = 0.02
+
+
+class Pause(NamedTuple):
+    """How long a delivery waits in the broker: for a moment of its own, or for a receiver that is
+    `away`."""
+
+    seconds: float
+    away: bool = False
+
+
+Go = Callable[[], bool]
+"""Makes the POST, and says whether it is under way; if so, `release` follows."""
+Park = Callable[[Pause], None]
+
+
+class Waiting(NamedTuple):
+    """A delivery that waits in the process, `since` then; its listener's `rate` is in POSTs a
+    second, 0 for no limit."""
+
+    since: float
+    rate: float
+    go: Go
+    park: Park
+
+
+class Share:
+    """One listener's share of a deliverer."""
+
+    __slots__ = (
+        "best",
+        "breaker",
+        "earned",
+        "in_flight",
+        "line",
+        "moments",
+        "seconds",
+        "silent_since",
+    )
+
+    def __init__(self, now: float) -> None:
+        self.in_flight = 0
+        self.earned = 0
+        self.seconds = FIRST_GUESS_SECONDS
+        self.best = 0.0
+        """Seconds of the fastest answers: the others may have waited for this process."""
+        self.silent_since = now
+        self.line: deque[Waiting] = deque()
+        self.breaker = Breaker()
+        self.moments = Moments(now)
+
+    @property
+    def deserved(self) -> int:
+        """How many POSTs it may have under way, below the cap; and together with those in line."""
+        return START + self.earned
+
+    def began(self, now: float) -> None:
+        """Count one POST more under way."""
+        if not self.in_flight:
+            self.silent_since = now
+        self.in_flight += 1
+
+    def succeeded(self, now: float, seconds: float, most: int) -> float:
+        """Count an answer that took so many `seconds`; places up to `most` are earned.
+
+        Return for how many seconds the receiver was away.
+        """
+        self._took(seconds)
+        self.silent_since = now
+        self.earned = min(self.earned + 1, most)
+        slower = SMOOTHING * (seconds - self.best)
+        self.best = min(seconds, self.best + slower) if self.best else seconds
+        return self.breaker.succeeded(now)
+
+    def failed(self, now: float, seconds: float) -> bool:
+        """Count a POST that found nobody within so many `seconds`, and say whether the receiver
+        counts as away from now on."""
+        self._took(seconds)
+        self.earned //= 2
+        return self.breaker.failed(now)
+
+    def _took(self, seconds: float) -> None:
+        self.seconds += max(SMOOTHING, 1 / (self.earned + 2)) * (seconds - self.seconds)
+
+    def silence(self, now: float, awake_since: float) -> float:
+        """Return for how long nothing was heard of the receiver though it was asked.
+
+        Before `awake_since` nobody listened.
+        """
+        return now - max(self.silent_since, awake_since) if self.in_flight else 0.0
+
+    def idle(self, now: float) -> bool:
+        """Say whether nothing is lost by forgetting it."""
+        busy = self.in_flight or self.line or self.breaker.is_open
+        return not busy and self.moments.over(now)
