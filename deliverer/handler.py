@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from functools import partial
@@ -30,7 +30,7 @@ from durian.policy import parse_retry_after
 from durian.wire.broker import Incoming, Outgoing
 from durian.wire.dead import Autopsy, letter
 from durian.wire.delays import delayed, still_early
-from durian.wire.messages import DeliveryMessage, decode
+from durian.wire.messages import DeliveryMessage, addressee, decode
 from durian.wire.pump import Answer, Outcome
 from durian.wire.topology import Topology
 
@@ -81,6 +81,11 @@ class DeliveryHandler:
         self._limits = limits
         self._clock = clock
         self._next_complaint = 0.0
+
+    def foresee(self, arrived: Sequence[Incoming]) -> None:
+        """Get to know the listeners of all that has `arrived`, before each is handled."""
+        listeners = (addressee(incoming.body) for incoming in arrived)
+        self._targets.foresee(one for one in listeners if one is not None)
 
     def __call__(self, incoming: Incoming, answer: Answer) -> None:
         """Begin a delivery. Raises MessageError, or Unavailable when the database is away."""

@@ -2,7 +2,8 @@
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -23,6 +24,7 @@ logger = logging.getLogger("durian.deliverer")
 
 CHECK_SECONDS = 0.5
 MAX_KEPT = 100_000
+MAX_FORESEEN = 10_000
 
 
 @dataclass(frozen=True)
@@ -38,17 +40,37 @@ class Target:
 
 
 class Targets:
-    """Targets by listener and hook. `get` is for one thread, `watch` for another.
+    """Targets by listener and hook. `foresee` and `get` are for one thread, `watch` for another.
 
     They are read where they are written: a replica may not know yet of whom the matcher found.
     """
 
     def __init__(self) -> None:
         self._kept: dict[int, dict[str, Target]] = {}
+        self._foreseen: dict[int, Listener] = {}
         self._version = -1
         self._refreshes = 0
         self._lock = threading.Lock()
         self._stopping = threading.Event()
+
+    def foresee(self, listeners: Iterable[int]) -> None:
+        """Read those of `listeners` that are not known by one query, for the next calls of `get`.
+
+        Without the database nothing is read.
+        """
+        unknown = {one for one in listeners if one not in self._kept} - self._foreseen.keys()
+        if not unknown:
+            return
+        refreshes = self._refreshes
+        home = router.db_for_write(Listener)
+        # `get` will ask again, and say what is wrong.
+        with suppress(Unavailable), available(home):
+            rows = Listener.objects.using(home).active().in_bulk(unknown)
+            with self._lock:
+                if len(self._foreseen) >= MAX_FORESEEN:
+                    self._foreseen.clear()
+                if refreshes == self._refreshes:
+                    self._foreseen |= rows
 
     def get(self, listener: int, hook: str) -> Target | None:
         """Return the target of `listener`, None if there is no such listener any more.
@@ -59,9 +81,7 @@ class Targets:
         if kept and (kept.good_until is None or kept.good_until > timezone.now()):
             return kept
         refreshes = self._refreshes
-        home = router.db_for_write(Listener)
-        with available(home):
-            row = Listener.objects.using(home).filter(pk=listener).first()
+        row = self._foreseen.pop(listener, None) or _read(listener)
         if row is None:
             return None
         target = target_of(row, hook)
@@ -101,10 +121,17 @@ class Targets:
         with self._lock:
             self._refreshes += 1
             self._version = now
+            self._foreseen.clear()
             if changed is None:
                 self._kept.clear()
             for listener in changed or ():
                 self._kept.pop(listener, None)
+
+
+def _read(listener: int) -> Listener | None:
+    home = router.db_for_write(Listener)
+    with available(home):
+        return Listener.objects.using(home).filter(pk=listener).first()
 
 
 def _changed_since(version: int, using: str) -> Iterator[int]:

@@ -140,6 +140,7 @@ class DelivererRole:
             handler,
             prefetch=config.max_in_flight,
             parking=names.delay(PARKING_STEP),
+            on_arrival=handler.foresee,
             on_census=self._limits.count,
         )
 

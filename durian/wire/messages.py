@@ -68,10 +68,15 @@ class _Versioned(msgspec.Struct):
     version: str
 
 
+class _Addressed(msgspec.Struct):
+    listener: RowNumber
+
+
 Message = TypeVar("Message", EventMessage, DeliveryMessage)
 
 _encoder = msgspec.json.Encoder()
 _version_decoder = msgspec.json.Decoder(_Versioned)
+_addressee_decoder = msgspec.json.Decoder(_Addressed)
 
 
 def encode(message: EventMessage | DeliveryMessage) -> bytes:
@@ -97,3 +102,11 @@ def decode(kind: type[Message], body: bytes) -> Message:
         return msgspec.json.decode(body, type=kind)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise MessageError(f"is no {kind.__name__} in JSON: {error}") from error
+
+
+def addressee(body: bytes) -> int | None:
+    """Return the listener of the delivery in `body`, None for what will not be decoded."""
+    try:
+        return _addressee_decoder.decode(body).listener
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None

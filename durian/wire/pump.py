@@ -67,8 +67,9 @@ class Pump:
 
     A handler that raises MessageError, or anything unforeseen, sends its message to the dead
     letters; one that raises Unavailable is called again with the same message, later. `parking` is
-    the queue in which a message of an unknown version waits for a newer process. `on_census` is
-    told every CENSUS_SECONDS how many consumers the queue has.
+    the queue in which a message of an unknown version waits for a newer process. `on_arrival` is
+    shown what has arrived together, before the handler is. `on_census` is told every CENSUS_SECONDS
+    how many consumers the queue has.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class Pump:
         *,
         prefetch: int,
         parking: str,
+        on_arrival: Callable[[Sequence[Incoming]], None] | None = None,
         on_census: Callable[[int], None] | None = None,
     ) -> None:
         self._broker = broker
@@ -86,6 +88,7 @@ class Pump:
         self._handler = handler
         self._prefetch = prefetch
         self._parking = parking
+        self._on_arrival = on_arrival
         self._on_census = on_census
         self._next_census = 0.0
         self._consumer: Consumer | None = None
@@ -94,6 +97,7 @@ class Pump:
         self._sender = Sender(broker)
         self._wakeup = Wakeup()
         self._in_flight = 0
+        self._fresh: list[Incoming] = []
         self._held: deque[_Job] = deque()
         self._held_backoff = Backoff()
         self._answering = threading.Lock()
@@ -161,6 +165,9 @@ class Pump:
                 self._consumer.read()
         except Unavailable as error:
             self._lose_consumer(error)
+        if self._on_arrival and self._fresh:
+            self._on_arrival(self._fresh)
+        self._fresh = []
 
     def _take_census(self, consumer: Consumer) -> None:
         if self._on_census and time.monotonic() >= self._next_census:
@@ -191,6 +198,7 @@ class Pump:
             return  # It was on its way when `stop` was called; closing gives it back.
         self._in_flight += 1
         self._held.append(_Job(incoming, self._connection))
+        self._fresh.append(incoming)
 
     def _handle(self, job: _Job) -> None:
         try:

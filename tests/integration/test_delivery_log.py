@@ -216,6 +216,48 @@ def test_targets_are_kept_until_their_listener_changes(
     assert targets.get(two.pk, two.hook) is None
 
 
+def test_listeners_that_are_foreseen_are_read_together(
+    django_assert_num_queries: Callable[[int], Any],
+) -> None:
+    known, *others = [listener(f"http://127.0.0.1/{number}") for number in range(12)]
+    targets = Targets()
+    targets.refresh()
+    targets.get(known.pk, known.hook)
+    everybody = [one.pk for one in (known, *others)]
+    with django_assert_num_queries(1):
+        targets.foresee([*everybody, *everybody, 987_654])
+        targets.foresee(everybody)
+        found = [targets.get(one.pk, one.hook) for one in others]
+    assert [one and one.template.url for one in found] == [one.url for one in others]
+
+
+def test_what_is_foreseen_is_forgotten_when_it_changes() -> None:
+    one, two = listener("http://127.0.0.1/one"), listener("http://127.0.0.1/two")
+    targets = Targets()
+    targets.refresh()
+    targets.foresee([one.pk, two.pk])
+    one.url = "http://127.0.0.1/moved"
+    one.save()
+    two.delete()
+    targets.refresh()
+    moved = targets.get(one.pk, one.hook)
+    assert moved is not None
+    assert moved.template.url == one.url
+    assert targets.get(two.pk, two.hook) is None
+
+
+def test_who_is_paused_is_not_foreseen() -> None:
+    one = listener("http://127.0.0.1/one")
+    one.set_state(Listener.State.PAUSED)
+    targets = Targets()
+    targets.refresh()
+    targets.foresee([one.pk])
+    one.set_state(Listener.State.ACTIVE)
+    resumed = targets.get(one.pk, one.hook)
+    assert resumed is not None
+    assert resumed.state == Listener.State.ACTIVE
+
+
 def test_who_is_paused_is_asked_anew_each_time() -> None:
     one = listener("http://127.0.0.1/one")
     targets = Targets()

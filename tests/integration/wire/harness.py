@@ -1,7 +1,7 @@
 """A pump in a thread, and looks into queues, for the tests of the wire."""
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 import amqp
@@ -47,6 +47,7 @@ def pumping(
     handler: Handler,
     prefetch: int = 100,
     queue: str = "",
+    on_arrival: Callable[[Sequence[Incoming]], None] | None = None,
     on_census: Callable[[int], None] | None = None,
 ) -> Iterator[Running]:
     """Run a pump of the deliveries with `handler` in the block."""
@@ -57,6 +58,7 @@ def pumping(
         handler,
         prefetch=prefetch,
         parking=names.delay(0.25),
+        on_arrival=on_arrival,
         on_census=on_census,
     )
     running = Running(pump)

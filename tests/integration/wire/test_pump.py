@@ -5,6 +5,7 @@ import queue
 import random
 import threading
 import time
+from collections.abc import Sequence
 
 import pytest
 
@@ -58,6 +59,25 @@ def test_a_pump_is_told_how_many_consume_its_queue(
             wait_until(lambda: told[-1] == 2, PATIENCE, "it is told of the other one")
         wait_until(lambda: told[-1] == 1, PATIENCE, "it is told that the other one has ended")
         wait_for(broker, broker.topology.match, 50)
+
+
+def test_what_has_arrived_is_shown_before_it_is_handled(broker: Broker) -> None:
+    shown: list[bytes] = []
+    unseen: list[bytes] = []
+
+    def handle(incoming: Incoming, answer: Answer) -> None:
+        if incoming.body not in shown:
+            unseen.append(incoming.body)
+        onward(broker)(incoming, answer)
+
+    def show(arrived: Sequence[Incoming]) -> None:
+        shown.extend(incoming.body for incoming in arrived)
+
+    put(broker, broker.topology.deliver, numbered(50))
+    with pumping(broker, handle, on_arrival=show):
+        wait_for(broker, broker.topology.match, 50)
+    assert sorted(shown) == sorted(numbered(50))
+    assert unseen == []
 
 
 def test_answers_may_come_from_any_thread_in_any_order(broker: Broker) -> None:

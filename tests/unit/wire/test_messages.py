@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from durian.errors import MessageError, UnknownVersion
-from durian.wire.messages import DeliveryMessage, EventMessage, decode, encode
+from durian.wire.messages import DeliveryMessage, EventMessage, addressee, decode, encode
 from tests.unit.wire.make import delivery, event
 
 moments = st.floats(0, 1e11)
@@ -133,3 +133,15 @@ def test_whatever_bytes_arrive_they_are_read_or_refused(kind: Any, body: bytes) 
 def test_text_that_utf8_cannot_say_is_refused_when_written() -> None:
     with pytest.raises(MessageError, match="cannot be encoded"):
         encode(event(body="\ud800"))
+
+
+def test_the_listener_of_a_delivery_is_known_without_reading_all_of_it() -> None:
+    assert addressee(encode(delivery(listener=12))) == 12
+    assert addressee(b'{"listener": 12}') == 12
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"\xff", b"[]", b"{}", b'{"listener": -1}', b'{"listener": "12"}', b"[" * 100_000]
+)
+def test_what_names_no_listener_has_none(body: bytes) -> None:
+    assert addressee(body) is None
