@@ -14,7 +14,11 @@ from durian.wire.topology import Topology
 
 @dataclass(frozen=True)
 class Outgoing:
-    """A message to publish; `mandatory` asks for an error when no queue takes it."""
+    """A message to publish.
+
+    `mandatory` asks for an error when no queue takes it; `patient` lets it wait for a moment, to be
+    published together with others.
+    """
 
     exchange: str
     key: str
@@ -22,6 +26,7 @@ class Outgoing:
     message_id: str = ""
     headers: Mapping[str, Any] = field(default_factory=dict)
     mandatory: bool = True
+    patient: bool = False
 
 
 @dataclass(frozen=True)

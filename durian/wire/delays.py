@@ -49,4 +49,4 @@ def _at_rest(topology: Topology, delivery: DeliveryMessage, seconds: float) -> O
     step = step_over(seconds)
     if step - seconds > delivery.delay * LATE_PART:
         step = step_for(seconds)
-    return Outgoing("", topology.delay(step), encode(delivery), delivery.id)
+    return Outgoing("", topology.delay(step), encode(delivery), delivery.id, patient=True)

@@ -148,7 +148,7 @@ class Pump:
         if self._may_handle():
             return 0.0
         waiting = self._consumer is None or self._held or not self._sender.idle
-        return 0.1 if waiting else TICK_SECONDS
+        return self._sender.patience(0.1 if waiting else TICK_SECONDS)
 
     def _consume(self) -> None:
         try:

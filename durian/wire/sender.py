@@ -2,6 +2,7 @@
 
 import itertools
 import logging
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +14,11 @@ from durian.wire.broker import Broker, Confirmed, Outgoing, Publisher
 from durian.wire.publishing import MAX_UNCONFIRMED
 
 logger = logging.getLogger("durian.wire")
+
+GATHER_SECONDS = 0.03
+"""How long a patient message waits for others: alone, one that is delayed costs RabbitMQ seven
+times what it costs among forty."""
+GATHER_MOST = 200
 
 Never = Callable[[MessageRefused], None]
 
@@ -35,6 +41,8 @@ class Sender:
         self._broker = broker
         self._publisher: Publisher | None = None
         self._waiting: deque[_Parcel] = deque()
+        self._patient: list[_Parcel] = []
+        self._patient_until = 0.0
         self._sent: dict[int, _Parcel] = {}
         self._aside: list[_Parcel] = []
         self._suspects = 0
@@ -47,12 +55,18 @@ class Sender:
 
         `never` is called instead when the broker will not take it at any time, as for its size.
         """
-        self._waiting.append(_Parcel(message, confirmed, never))
+        parcel = _Parcel(message, confirmed, never)
+        if not message.patient:
+            self._waiting.append(parcel)
+            return
+        if not self._patient:
+            self._patient_until = time.monotonic() + GATHER_SECONDS
+        self._patient.append(parcel)
 
     @property
     def idle(self) -> bool:
         """Whether everything was confirmed."""
-        return not self._waiting and not self._sent and not self._aside
+        return not (self._waiting or self._patient or self._sent or self._aside)
 
     @property
     def crowded(self) -> bool:
@@ -60,11 +74,20 @@ class Sender:
         return len(self._waiting) >= MAX_UNCONFIRMED
 
     def sources(self) -> list[Publisher]:
-        """Return what to wait for before the next `turn`."""
+        """Return what to wait for before the next `turn`, for `patience` at most."""
         return [self._publisher] if self._publisher else []
+
+    def patience(self, seconds: float) -> float:
+        """Return in how many `seconds` the next `turn` is due, at the latest."""
+        if not self._patient:
+            return seconds
+        return min(max(self._patient_until - time.monotonic(), 0.0), seconds)
 
     def turn(self) -> None:
         """Connect if there is something to send, hear confirms, and send what may be sent."""
+        if len(self._patient) >= GATHER_MOST or self.patience(1.0) == 0.0:
+            self._waiting.extend(self._patient)
+            self._patient.clear()
         try:
             self._take_up_again()
             publisher = self._connected()

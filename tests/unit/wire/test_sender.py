@@ -1,10 +1,11 @@
 """What the broker refuses without saying which: each is sent alone, until the culprit is found."""
 
+import time
 from collections.abc import Callable
 
 from durian.errors import MessageRefused, Unavailable
 from durian.wire.broker import Confirmed, Consumer, OnMessage, Outgoing, QueueState, Refused
-from durian.wire.sender import Sender
+from durian.wire.sender import GATHER_MOST, GATHER_SECONDS, Sender
 from durian.wire.topology import Topology
 from durian.wire.wakeup import Wakeup
 
@@ -104,3 +105,41 @@ def test_who_is_not_found_again_does_not_slow_the_others_down_for_ever() -> None
     confirmed, refused = send(broker, 2 * COUNT)
     assert (len(confirmed), refused) == (2 * COUNT - 1, [b"0"])
     assert broker.connections == 3
+
+
+def patient(sender: Sender, count: int, confirmed: list[bytes]) -> None:
+    for number in range(count):
+        message = Outgoing("", "queue", str(number).encode(), patient=True)
+        sender.send(message, lambda: confirmed.append(b""), lambda error: None)
+
+
+def test_who_is_patient_leaves_together_with_who_comes_soon_after() -> None:
+    broker, confirmed = Choosy(refuses=b"none"), list[bytes]()
+    sender = Sender(broker)
+    began = time.monotonic()
+    patient(sender, 1, confirmed)
+    while not broker.published:
+        assert not sender.idle
+        assert sender.patience(1.0) <= GATHER_SECONDS
+        time.sleep(sender.patience(1.0) / 3 + 0.0001)
+        patient(sender, 1, confirmed)
+        sender.turn()
+    assert time.monotonic() - began >= GATHER_SECONDS
+    assert broker.published >= 2
+    sender.turn()
+    assert sender.idle
+    assert len(confirmed) == broker.published
+    assert sender.patience(1.0) == 1.0
+
+
+def test_nobody_waits_for_who_is_patient_and_many_do_not_wait() -> None:
+    broker, confirmed = Choosy(refuses=b"none"), list[bytes]()
+    sender = Sender(broker)
+    patient(sender, 1, confirmed)
+    sender.send(Outgoing("", "queue", b"now"), lambda: confirmed.append(b"now"), lambda error: None)
+    sender.turn()
+    sender.turn()
+    assert confirmed == [b"now"]
+    patient(sender, GATHER_MOST - 1, confirmed)
+    sender.turn()
+    assert broker.published == GATHER_MOST + 1
