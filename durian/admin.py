@@ -152,7 +152,7 @@ class EventAdmin(ReadOnly):
 
     list_display = ("id", "hook", "created_at", "published_at", "quarantined")
     list_filter = (PublishedFilter, HookFilter)
-    ordering = ("-created_at",)
+    ordering = ("-id",)
     fields = ("id", "hook", "created_at", "published_at", "error", "envelope", "archive", "body")
     search_fields = ("id",)
     search_help_text = _("The id of an event (webhook-id).")
@@ -189,7 +189,7 @@ class EventAdmin(ReadOnly):
             quarantined = queryset.filter(PublishedFilter.conditions["quarantined"])
             count = quarantined.update(error="", claimed_until=None)
             transaction.on_commit(
-                lambda: events_committed.send(sender=Event, using=using), using=using
+                lambda: events_committed.send(sender=Event, using=using, events=[]), using=using
             )
         self.message_user(request, _("%(count)d events wait to be published.") % {"count": count})
 

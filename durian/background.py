@@ -4,11 +4,13 @@ import atexit
 import logging
 import os
 import threading
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from durian import conf, roles
 from durian.models import Attempt, Event
-from durian.signals import dispatch_requested, events_committed
+from durian.signals import claim_requested, dispatch_requested, events_committed
 from durian.wire import connect
 
 logger = logging.getLogger("durian")
@@ -37,12 +39,19 @@ class Background:
         )
         atexit.register(self._finish)
 
-    def nudge(self) -> None:
-        """Have the outboxes drained, now. Never blocks and never talks to the broker."""
+    def claim(self, count: int) -> datetime | None:
+        """Return until when `count` events about to be recorded are this process's own, if so."""
+        return self._relay.claim(count) if self._relay else None
+
+    def give(self, using: str, events: Sequence[Event]) -> None:
+        """Have `events`, and what else is in the outboxes if there are none, published now.
+
+        Never blocks and never talks to the broker.
+        """
         with self._lock:
             if self._relay is None:
                 self._relay = self._start()
-        self._relay.nudge()
+        self._relay.give(using, events)
 
     def _hold(self) -> None:
         # A child would wait for ever for what the relay's thread had locked when it was forked: an
@@ -85,10 +94,15 @@ class Background:
 background = Background()
 
 
-def on_events_committed(using: str, **_: Any) -> None:
-    """Nudge the relay of this process, if it is to have one."""
+def on_claim_requested(count: int, **_: Any) -> datetime | None:
+    """Claim events for the relay of this process, if it has one."""
+    return background.claim(count) if conf.config().relay == "thread" else None
+
+
+def on_events_committed(using: str, events: Sequence[Event], **_: Any) -> None:
+    """Give events to the relay of this process, if it is to have one."""
     if conf.config().relay == "thread":
-        background.nudge()
+        background.give(using, events)
 
 
 def on_dispatch_requested(event: Event, outcomes: list[Attempt], **_: Any) -> None:
@@ -98,5 +112,6 @@ def on_dispatch_requested(event: Event, outcomes: list[Attempt], **_: Any) -> No
 
 def install() -> None:
     """Connect the outbox with what runs; called once, when the app is ready."""
+    claim_requested.connect(on_claim_requested, dispatch_uid="durian.background")
     events_committed.connect(on_events_committed, dispatch_uid="durian.background")
     dispatch_requested.connect(on_dispatch_requested, dispatch_uid="durian.background")

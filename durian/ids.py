@@ -18,6 +18,12 @@ def new_event_id() -> uuid.UUID:
     return uuid.UUID(int=milliseconds << 80 | 0x7 << 76 | fraction << 64 | 0x2 << 62 | random)
 
 
+def first_event_id(moment: datetime) -> uuid.UUID:
+    """Return the smallest id of an event that is raised in the millisecond of `moment`."""
+    milliseconds = int(moment.timestamp() * 1000)
+    return uuid.UUID(int=milliseconds << 80 | 0x7 << 76 | 0x2 << 62)
+
+
 def raised_at(event: uuid.UUID) -> datetime:
     """Return when the event with this id was raised, to the millisecond."""
     return datetime.fromtimestamp((event.int >> 80) / 1000, timezone.utc)

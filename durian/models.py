@@ -261,7 +261,10 @@ class DeletedListener(models.Model):
 
 
 class Event(models.Model):
-    """Something that happened: in the outbox until it is published, in the archive after that."""
+    """Something that happened: in the outbox until it is published, in the archive after that.
+
+    Ids are in the order of time, so that no index of times is needed.
+    """
 
     id = models.UUIDField(primary_key=True, default=ids.new_event_id, editable=False)
     hook = models.CharField(max_length=names.MAX_BYTES)
@@ -280,8 +283,7 @@ class Event(models.Model):
                 name="durian_event_outbox",
                 condition=models.Q(published_at__isnull=True),
             ),
-            models.Index(fields=["hook", "created_at"], name="durian_event_archive"),
-            models.Index(fields=["created_at"], name="durian_event_age"),
+            models.Index(fields=["hook", "id"], name="durian_event_hook"),
         ]
 
     def __str__(self) -> str:

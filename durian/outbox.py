@@ -1,6 +1,7 @@
 """The write side of the outbox: bodies become Event rows in the caller's transaction."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from django.db import transaction
@@ -12,7 +13,12 @@ from durian.conf import config
 from durian.errors import ConfigurationError
 from durian.insert import insert
 from durian.models import Event
-from durian.signals import dispatch_requested, events_committed, events_recorded
+from durian.signals import (
+    claim_requested,
+    dispatch_requested,
+    events_committed,
+    events_recorded,
+)
 
 BATCH = 1000
 
@@ -43,6 +49,7 @@ def record(
             "add it to DURIAN['OUTBOX_DATABASES']."
         )
     now = timezone.now()
+    claimed_until = None if published else _claimed_until(len(bodies))
     events = [
         Event(
             id=ids.new_event_id(),
@@ -51,6 +58,7 @@ def record(
             envelope=envelope,
             archive=archive,
             created_at=now,
+            claimed_until=claimed_until,
             published_at=now if published else None,
         )
         for body in bodies
@@ -61,7 +69,7 @@ def record(
         Event.objects.using(using).bulk_create(events, batch_size=BATCH)
     events_recorded.send(sender=Event, events=events)
     if not published:
-        _announce_on_commit(using)
+        _announce_on_commit(using, events)
     return events
 
 
@@ -77,9 +85,14 @@ def dispatch_on_commit(event: Event, outcomes: list[Any]) -> None:
     transaction.on_commit(dispatch, using=event._state.db, robust=True)
 
 
-def _announce_on_commit(using: str) -> None:
+def _claimed_until(count: int) -> datetime | None:
+    answers: list[tuple[Any, Any]] = claim_requested.send(sender=Event, count=count)
+    return next((until for _, until in answers if until), None)
+
+
+def _announce_on_commit(using: str, events: list[Event]) -> None:
     def announce() -> None:
-        events_committed.send(sender=Event, using=using)
+        events_committed.send(sender=Event, using=using, events=events)
 
     # Robust: the events are safe by now, whatever keeps the relay from starting. A function, since
     # Django names what failed, and a `partial` has no name.

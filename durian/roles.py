@@ -5,8 +5,9 @@ The only room that knows `publisher` and `deliverer`; everybody else comes by he
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Protocol
 
 from deliverer.engine import Engine
@@ -66,9 +67,13 @@ class PublisherRole:
     def __init__(self, sweep: float | None = PUBLISHER_SWEEP_SECONDS) -> None:
         self._loop = RelayLoop(Relay(broker(), conf.config().outbox_databases), sweep)
 
-    def nudge(self) -> None:
-        """Say that there is something in an outbox."""
-        self._loop.nudge()
+    def claim(self, count: int) -> datetime | None:
+        """Return until when `count` events about to be recorded are this publisher's own, if so."""
+        return self._loop.claim(count)
+
+    def give(self, using: str, events: Sequence[Event]) -> None:
+        """Take `events` that were committed to the database `using`."""
+        self._loop.give(using, events)
 
     def hold(self, within: float) -> bool:
         """Let nothing be published until `release`; say whether that came to be in time."""

@@ -2,11 +2,15 @@
 
 from django.dispatch import Signal
 
+claim_requested = Signal()
+"""Sent with `count` before so many events are recorded. A receiver that will publish them itself,
+once they are committed, returns the time until which nobody else shall, or else None."""
+
 events_recorded = Signal()
 """Sent with `events`, a list, once they were written to the outbox, within the transaction."""
 
 events_committed = Signal()
-"""Sent with `using` once events of a hook were committed to that database's outbox."""
+"""Sent with `using` and `events` once these were committed to that database's outbox."""
 
 dispatch_requested = Signal()
 """Sent with `event` once an event of a hook that dispatches in-process was committed, and with

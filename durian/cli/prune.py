@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from durian import conf
 from durian.cli.output import console, print_json, progress
+from durian.ids import first_event_id
 from durian.models import Attempt, Event
 
 HELP = "delete events and attempts past their age (DURIAN['EVENT_DAYS'], ['ATTEMPT_DAYS'])"
@@ -28,7 +29,9 @@ def run(options: dict[str, Any]) -> int:
     old = now - timedelta(days=config.event_days)
     counts = {"events": 0, "attempts": 0}
     for using in config.outbox_databases:
-        events = Event.objects.using(using).filter(published_at__isnull=False, created_at__lt=old)
+        events = Event.objects.using(using).filter(
+            published_at__isnull=False, id__lt=first_event_id(old)
+        )
         counts["events"] += _delete(events, "events", options["dry_run"])
     old = now - timedelta(days=config.attempt_days)
     attempts = Attempt.objects.filter(started_at__lt=old)

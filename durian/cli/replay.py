@@ -14,6 +14,7 @@ from durian import conf, match, roles
 from durian.cli.dead import age
 from durian.cli.output import console, print_json, progress
 from durian.errors import InvalidFilter
+from durian.ids import first_event_id
 from durian.listeners import has_own_filter
 from durian.matcher import delivery_of, outgoing
 from durian.models import Attempt, Event, Listener
@@ -24,6 +25,8 @@ from durian.wire.publishing import publish_all
 
 HELP = "send events of the archive again to listeners"
 CHUNK = 500
+MILLISECOND = timedelta(milliseconds=1)
+"""How exactly an event's id says when it was raised."""
 
 
 def moment(text: str) -> datetime:
@@ -121,8 +124,8 @@ def _passes(event: Event, listener: Listener, wanted: match.Filter) -> bool:
 
 def _archived(listener: Listener, using: str, options: dict[str, Any]) -> "QuerySet[Event]":
     events = Event.objects.using(using).filter(
-        created_at__gte=options["since"],
-        created_at__lte=options["until"] or timezone.now(),
+        id__gte=first_event_id(options["since"]),
+        id__lt=first_event_id((options["until"] or timezone.now()) + MILLISECOND),
         published_at__isnull=False,
     )
     return events if is_pattern(listener.hook) else events.filter(hook=listener.hook)

@@ -69,7 +69,7 @@ def collect() -> Status:
 def _look_at_outbox(status: Status, using: str) -> None:
     with available(using):
         waiting = pending(using)
-        oldest = waiting.order_by("created_at").values_list("created_at", flat=True).first()
+        oldest = waiting.order_by("id").values_list("created_at", flat=True).first()
         quarantined = Event.objects.using(using).filter(published_at__isnull=True)
         set_aside = quarantined.exclude(error="").count()
         age = (timezone.now() - oldest).total_seconds() if oldest else 0.0

@@ -37,6 +37,8 @@ class ToldBroker:
         self.confirms.set()
         self.asked = threading.Event()
         self.connections = 0
+        self.publishing: list[Outgoing] = []
+        """What waits for its confirm."""
         self.published: list[Outgoing] = []
 
     @property
@@ -90,6 +92,7 @@ class ToldPublisher:
     def publish(self, message: Outgoing, confirmed: Confirmed, refused: Refused) -> None:
         """Take `message`."""
         self._open.append((message, confirmed, refused))
+        self._broker.publishing.append(message)
         self._wakeup.set()
 
     def flush(self) -> None:
@@ -104,6 +107,7 @@ class ToldPublisher:
             return
         self._wakeup.clear()
         waiting, self._open = self._open, []
+        self._broker.publishing.clear()
         for message, confirmed, refused in waiting:
             if self._broker.refuses(message):
                 refused(MessageRefused("The broker takes no such thing."))

@@ -184,6 +184,25 @@ print("done")
 # Scripts
 
 
+def test_what_a_busy_script_raised_is_published_once_and_nothing_stays_claimed(site: Site) -> None:
+    out = site.script(
+        """
+first = hook.send()
+wait_published(first.id)
+claimed = 0
+for _ in range(300):
+    sent = hook.send()
+    claimed += Event.objects.filter(pk=sent.id, claimed_until=None, published_at=None).count() == 0
+print(claimed)
+"""
+    )
+    assert int(out) >= 200, "once it is connected, its relay is given what it raises"
+    wait_until(lambda: not site.rows("published_at=None"), PATIENCE, "all are published")
+    assert site.rows("claimed_until__isnull=False") == []
+    taken = site.take(301)
+    assert len(taken) == len(set(taken)) == 301
+
+
 def test_what_a_script_raised_before_it_died_is_swept_by_a_matcher(site: Site) -> None:
     site.script("hook.send_many([{}] * 50); sys.stdout.flush(); os._exit(0)", RELAY="off")
     assert len(site.rows("published_at=None")) == 50
@@ -271,15 +290,18 @@ while not Attempt.objects.filter(event=sent.id, outcome="delivered").exists():
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize(("mode", "nudges"), [("thread", 1), ("process", 0), ("off", 0)])
+@pytest.mark.parametrize(("mode", "times"), [("thread", 1), ("process", 0), ("off", 0)])
 def test_only_the_mode_thread_runs_a_relay_beside_the_site(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch, mode: str, nudges: int
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, mode: str, times: int
 ) -> None:
     settings.DURIAN = {"RELAY": mode}
-    nudged: list[None] = []
-    monkeypatch.setattr(background.background, "nudge", lambda: nudged.append(None))
+    claimed: list[int] = []
+    given: list[str] = []
+    monkeypatch.setattr(background.background, "claim", claimed.append)
+    monkeypatch.setattr(background.background, "give", lambda using, events: given.append(using))
     Hook(name="myhook").send()
-    assert len(nudged) == nudges
+    assert claimed == [1] * times
+    assert given == ["default"] * times
 
 
 def test_a_site_that_raises_nothing_has_no_relay(site: Site) -> None:

@@ -2,11 +2,11 @@
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from datetime import timedelta
+from contextlib import contextmanager, suppress
+from datetime import datetime, timedelta
 
 import pytest
-from django.db import OperationalError, connection, connections
+from django.db import OperationalError, connection, connections, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
@@ -14,8 +14,11 @@ from durian.database import own_connections
 from durian.errors import Unavailable
 from durian.event import Hook
 from durian.models import Event, Listener, ListenerClock
+from durian.signals import claim_requested, events_committed
+from publisher.claims import LEASE_SECONDS
+from publisher.handover import MAX_WAITING
 from publisher.loop import RelayLoop
-from publisher.relay import LEASE_SECONDS, Relay
+from publisher.relay import Relay
 from tests.integration.site import ToldBroker
 from tests.servers.free import wait_until
 
@@ -92,7 +95,7 @@ def test_nothing_is_published_twice_and_nothing_connects_for_nothing(
     assert len(broker.published) == 1
 
 
-def test_a_connected_relay_looks_only_where_claiming_would_lock_everybody_out(
+def test_who_sweeps_looks_before_claiming_and_who_was_nudged_does_not(
     broker: ToldBroker, relay: Relay
 ) -> None:
     hook.send(n=1)
@@ -100,14 +103,14 @@ def test_a_connected_relay_looks_only_where_claiming_would_lock_everybody_out(
     locks_rows = connection.features.has_select_for_update_skip_locked
     with CaptureQueriesContext(connection) as idle:
         assert relay.drain() == 0
-    assert not [query for query in idle if query["sql"].startswith("UPDATE")]
-    assert locks_rows or not [query for query in idle if query["sql"].startswith("BEGIN")]
+    assert len(idle) == 1
     hook.send(n=2)
     with CaptureQueriesContext(connection) as busy:
-        assert relay.drain() == 1
+        assert relay.drain(look=False) == 1
     looks = [
         query for query in busy if query["sql"].startswith("SELECT") and "_event" in query["sql"]
     ]
+    # Where rows are not locked one by one, a claim would lock everybody out.
     assert len(looks) == (1 if locks_rows else 2)
 
 
@@ -307,7 +310,7 @@ def test_a_nudge_publishes(broker: ToldBroker, relay: Relay) -> None:
     with running(loop):
         for n in range(3):
             hook.send(n=n)
-            loop.nudge()
+            loop.give("default", [])
             wait_for(broker, n + 1)
 
 
@@ -318,8 +321,8 @@ def test_what_a_busy_site_raises_is_gathered(
     monkeypatch.setattr("publisher.loop.GATHER_MOST_SECONDS", 1.0)
     drains: list[int] = []
 
-    def drain(stopping: Callable[[], bool]) -> int:
-        drains.append(Relay.drain(relay, stopping))
+    def drain(stopping: Callable[[], bool], look: bool) -> int:
+        drains.append(Relay.drain(relay, stopping, look))
         return drains[-1]
 
     monkeypatch.setattr(relay, "drain", drain)
@@ -327,11 +330,133 @@ def test_what_a_busy_site_raises_is_gathered(
     with running(loop):
         for n in range(6):
             hook.send(n=n)
-            loop.nudge()
+            loop.give("default", [])
             wait_for(broker, 1)
         wait_for(broker, 6)
     assert drains[0] == 1, "after a pause nothing waits"
     assert len(drains) <= 3
+
+
+@contextmanager
+def handing_over(loop: RelayLoop) -> Iterator[None]:
+    """Give `loop` what this process commits, as the site's background does."""
+
+    def claim(count: int, **_: object) -> datetime | None:
+        return loop.claim(count)
+
+    def give(using: str, events: list[Event], **_: object) -> None:
+        loop.give(using, events)
+
+    claim_requested.connect(claim)
+    events_committed.connect(give)
+    try:
+        yield
+    finally:
+        claim_requested.disconnect(claim)
+        events_committed.disconnect(give)
+
+
+@contextmanager
+def connected(loop: RelayLoop, broker: ToldBroker) -> Iterator[None]:
+    """Run `loop`, for what this process commits, and let it connect by a first event."""
+    with handing_over(loop), running(loop):
+        assert loop.claim(1) is None, "before it is connected, anybody may claim"
+        hook.send(n=0)
+        wait_for(broker, 1)
+        wait_until(lambda: loop.claim(1) is not None, PATIENCE, "it takes events over")
+        yield
+
+
+def test_what_a_connected_loop_is_given_is_its_own(broker: ToldBroker, relay: Relay) -> None:
+    other, loop = Relay(ToldBroker(), BOTH), RelayLoop(relay, sweep=None)
+    with connected(loop, broker):
+        broker.confirms.clear()
+        with transaction.atomic():
+            hook.send(n=1)
+            hook.send_many([{"n": 2}, {"n": 3}])
+        hook.send_many([{"n": 4}], using="other")
+        assert other.drain() == 0, "nobody else publishes it"
+        broker.confirms.set()
+        wait_for(broker, 5)
+        done = Event.objects.filter(published_at=None)
+        wait_until(lambda: not done.exists(), PATIENCE, "they are marked")
+    assert sorted(event.body for event in broker.events) == [f'{{"n": {n}}}' for n in range(5)]
+    assert not Event.objects.exclude(claimed_until=None).exists()
+
+
+def test_what_is_rolled_back_is_not_given(broker: ToldBroker, relay: Relay) -> None:
+    loop = RelayLoop(relay, sweep=None)
+    with connected(loop, broker):
+        with suppress(ZeroDivisionError), transaction.atomic():
+            hook.send(n=1)
+            raise ZeroDivisionError
+        hook.send(n=2)
+        wait_for(broker, 2)
+    assert [event.body for event in broker.events] == ['{"n": 0}', '{"n": 2}']
+
+
+def test_what_was_given_while_the_broker_goes_away_is_let_go(
+    broker: ToldBroker, relay: Relay
+) -> None:
+    loop = RelayLoop(relay, sweep=None)
+    with connected(loop, broker):
+        broker.away = True
+        hook.send(n=1)
+        wait_until(lambda: waiting() == [1], PATIENCE, "whoever comes first may publish it")
+        assert loop.claim(1) is None, "nor does it claim any more"
+        hook.send(n=2)
+        assert waiting() == [1, 2]
+        broker.away = False
+        wait_for(broker, 3)
+        wait_until(lambda: loop.claim(1) is not None, PATIENCE, "it takes events over again")
+
+
+def test_what_was_given_too_late_is_anybodys(broker: ToldBroker, relay: Relay) -> None:
+    loop = RelayLoop(relay, sweep=None)
+    with connected(loop, broker):
+        event = Event(hook="myhook", body="1", claimed_until=timezone.now() - timedelta(seconds=1))
+        event.save()
+        loop.give("default", [event])
+        wait_for(broker, 2)
+    assert not Event.objects.filter(published_at=None).exists()
+
+
+def test_no_more_is_claimed_than_a_loop_gets_done(broker: ToldBroker, relay: Relay) -> None:
+    loop = RelayLoop(relay, sweep=None)
+    with connected(loop, broker):
+        broker.confirms.clear()
+        assert loop.claim(MAX_WAITING)
+        assert loop.claim(MAX_WAITING + 1) is None
+        hook.send_many([{"n": n} for n in range(1, MAX_WAITING + 2)])
+        assert len(waiting()) == MAX_WAITING + 1
+        broker.confirms.set()
+        wait_for(broker, MAX_WAITING + 2)
+
+
+def test_a_refused_event_that_was_given_is_set_aside_alone(
+    broker: ToldBroker, relay: Relay
+) -> None:
+    loop = RelayLoop(relay, sweep=None)
+    broker.refuses = lambda message: b"bad" in message.body
+    with connected(loop, broker):
+        hook.send_many([{"n": 1}, {"n": "bad"}, {"n": 2}])
+        wait_for(broker, 3)
+        aside = Event.objects.exclude(error="")
+        wait_until(aside.exists, PATIENCE, "it is set aside")
+    assert aside.get().claimed_until is None
+
+
+def test_stopping_publishes_what_was_given(broker: ToldBroker, relay: Relay) -> None:
+    loop = RelayLoop(relay, sweep=None)
+    with connected(loop, broker):
+        broker.confirms.clear()
+        hook.send(n=1)
+        wait_until(lambda: bool(broker.publishing), PATIENCE, "it is on its way")
+        hook.send(n=2)
+        loop.stop()
+        broker.confirms.set()
+    assert len(broker.published) == 3
+    assert not Event.objects.filter(published_at=None).exists()
 
 
 def test_a_sweep_finds_what_nobody_nudges_for(broker: ToldBroker, relay: Relay) -> None:
@@ -348,7 +473,7 @@ def test_the_loop_backs_off_and_catches_up(
     hook.send_many([{"n": n} for n in range(5)])
     loop = RelayLoop(relay, sweep=None)
     with running(loop):
-        loop.nudge()
+        loop.give("default", [])
         wait_until(lambda: len(caplog.messages) >= 2, PATIENCE, "it has tried twice")
         assert all("Events wait in the outbox" in message for message in caplog.messages)
         broker.away = False
@@ -365,7 +490,7 @@ def test_the_loop_survives_what_nobody_foresaw(
     hook.send(n=1)
     loop = RelayLoop(relay, sweep=None)
     with running(loop):
-        loop.nudge()
+        loop.give("default", [])
         wait_until(lambda: "unforeseen" in caplog.text, PATIENCE, "it has failed")
         broker.refuses = lambda message: False
         wait_for(broker, 1)
@@ -376,7 +501,7 @@ def test_stopping_ends_with_the_two_batches_under_way(broker: ToldBroker, relay:
     broker.confirms.clear()
     loop = RelayLoop(relay, sweep=None)
     with running(loop):
-        loop.nudge()
+        loop.give("default", [])
         assert broker.asked.wait(PATIENCE)
         loop.stop()
         broker.confirms.set()

@@ -1,5 +1,6 @@
 """`durian replay` and `durian prune`: the archive of events."""
 
+import itertools
 import json
 import uuid
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from pytest_django.fixtures import Settings
 from durian import roles
 from durian.cli import prune, replay
 from durian.event import Hook
-from durian.ids import delivery_id
+from durian.ids import delivery_id, first_event_id
 from durian.models import Attempt, Event, Listener
 from durian.wire.broker import Incoming
 from durian.wire.messages import DeliveryMessage, decode
@@ -25,6 +26,7 @@ from tests.integration.site import registered
 pytestmark = pytest.mark.django_db(databases=["default", "other"])
 
 URL = "http://where.joe/"
+numbers = itertools.count()
 
 
 @pytest.fixture(autouse=True)
@@ -37,8 +39,9 @@ def broker(settings: Settings) -> None:
 def happened(age: timedelta, using: str = "default", **fields: Any) -> Event:
     """An event of the archive, so long ago."""
     moment = now() - age
+    key = uuid.UUID(int=first_event_id(moment).int + next(numbers))
     values = {"hook": "person", "body": '{"n": 1}', "published_at": moment} | fields
-    return Event.objects.using(using).create(created_at=moment, **values)
+    return Event.objects.using(using).create(id=key, created_at=moment, **values)
 
 
 def attempt(event: Event, listener: Listener, outcome: str, age: timedelta = timedelta()) -> None:

@@ -1,10 +1,15 @@
 import time
 import uuid
+from datetime import datetime, timedelta, timezone
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from durian.ids import delivery_id, new_event_id
+from durian.ids import delivery_id, first_event_id, new_event_id, raised_at
+
+
+def in_utc(moment: datetime) -> datetime:
+    return moment.replace(tzinfo=timezone.utc)
 
 
 def test_an_event_id_is_a_uuid_of_version_7_of_now() -> None:
@@ -21,6 +26,21 @@ def test_event_ids_are_unique_and_ascend() -> None:
     # Two within a quarter of a microsecond are in the order of chance.
     moments = [one.int >> 64 for one in made]
     assert moments == sorted(moments)
+
+
+@given(moment=st.datetimes(datetime(1970, 1, 2), datetime(9000, 1, 1)).map(in_utc))
+def test_the_first_event_id_of_a_moment_is_below_all_others_of_it(moment: datetime) -> None:
+    first = first_event_id(moment)
+    assert (first.version, first.variant) == (7, uuid.RFC_4122)
+    assert abs(raised_at(first) - moment) <= timedelta(milliseconds=1)
+    assert first < first_event_id(moment + timedelta(milliseconds=2))
+
+
+def test_an_event_id_lies_between_the_first_ones_around_it() -> None:
+    before = first_event_id(datetime.now(timezone.utc))
+    made = new_event_id()
+    after = first_event_id(datetime.now(timezone.utc) + timedelta(milliseconds=1))
+    assert before <= made < after
 
 
 @given(event=st.uuids(), listener=st.integers(1), other=st.integers(1))

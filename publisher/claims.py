@@ -1,0 +1,87 @@
+"""Rows of the outbox: claimed in a short transaction, marked or let go of after that."""
+
+import logging
+from collections.abc import Container, Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import NamedTuple
+from uuid import UUID
+
+from django.db import connections, transaction
+from django.db.models import Q, QuerySet
+from django.utils import timezone
+
+from durian.models import Event
+from durian.outbox import pending
+
+logger = logging.getLogger("durian.publisher")
+
+LEASE_SECONDS = 60
+
+
+class Row(NamedTuple):
+    """What a relay needs of an event; nobody else publishes it until its claim is over."""
+
+    id: UUID
+    hook: str
+    body: str
+    envelope: str
+    archive: bool
+    created_at: datetime
+    claimed_until: datetime | None
+
+
+def row_of(event: Event) -> Row:
+    """Return `event` as a row."""
+    return Row._make(getattr(event, name) for name in Row._fields)
+
+
+def free(using: str) -> "QuerySet[Event]":
+    """Return the waiting events of `using` that no relay has claimed."""
+    unclaimed = Q(claimed_until__isnull=True) | Q(claimed_until__lt=timezone.now())
+    return pending(using).filter(unclaimed)
+
+
+def claim(using: str, limit: int) -> list[Row]:
+    """Claim and return up to `limit` events that nobody else has claimed, the oldest first."""
+    until = timezone.now() + timedelta(seconds=LEASE_SECONDS)
+    with transaction.atomic(using=using):
+        waiting = free(using).order_by("id").select_for_update(skip_locked=skips_locked(using))
+        found = waiting.values_list(*Row._fields)[:limit]
+        rows = [Row._make(values)._replace(claimed_until=until) for values in found]
+        if rows:
+            _events(using, rows).update(claimed_until=until)
+    return rows
+
+
+def settle(using: str, rows: Sequence[Row], confirmed: Container[str]) -> None:
+    """Mark the `confirmed` ones of `rows` as published and let go of the others."""
+    published = [row for row in rows if str(row.id) in confirmed]
+    kept = [row for row in published if row.archive]
+    if kept:
+        _events(using, kept).update(published_at=timezone.now(), claimed_until=None)
+    if len(kept) < len(published):
+        _events(using, [row for row in published if not row.archive]).delete()
+    if len(published) < len(rows):
+        let_go(using, [row for row in rows if str(row.id) not in confirmed])
+
+
+def let_go(using: str, rows: Sequence[Row]) -> None:
+    """Give `rows` back to whoever claims them next."""
+    # Unless the lease has ended meanwhile, and another relay has claimed them since.
+    ours = _events(using, rows).filter(claimed_until__in={row.claimed_until for row in rows})
+    ours.update(claimed_until=None)
+
+
+def quarantine(using: str, event: str, hook: str, reason: str) -> None:
+    """Set aside an event that cannot be published; the staff pages show it and can release it."""
+    logger.error("Event %s of %s is set aside: %s", event, hook, reason)
+    Event.objects.using(using).filter(pk=event).update(error=reason)
+
+
+def skips_locked(using: str) -> bool:
+    """Say whether rows of `using` are locked one by one, and others can pass them by."""
+    return bool(connections[using].features.has_select_for_update_skip_locked)
+
+
+def _events(using: str, rows: Iterable[Row]) -> "QuerySet[Event]":
+    return Event.objects.using(using).filter(pk__in=[row.id for row in rows])

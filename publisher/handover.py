@@ -1,0 +1,66 @@
+"""What this process's own transactions have committed, on its way to the relay beside them.
+
+Events that are claimed from the start need neither be looked for nor be claimed by a statement of
+their own: a site's request and its database are spared most of what a relay costs. Whatever comes
+in between, their claim ends, and any relay finds them.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from django.utils import timezone
+
+from durian.models import Event
+from publisher.claims import Row, row_of
+
+LEASE_SECONDS = 30.0
+"""How long an event is this process's own. More than the broker may take to confirm."""
+
+MAX_WAITING = 1000
+"""What is over it is left to those who claim."""
+
+
+class Handover:
+    """Takes committed events from any thread, for the relay's to fetch."""
+
+    def __init__(self) -> None:
+        self.is_open = False
+        """Whether the relay would publish at once what it is given."""
+        self._given: deque[tuple[str, Row]] = deque()
+
+    def claim(self, count: int) -> datetime | None:
+        """Return until when `count` events about to be recorded are this process's own.
+
+        None is for those that any relay may claim.
+        """
+        if not self.is_open or len(self._given) + count > MAX_WAITING:
+            return None
+        return timezone.now() + timedelta(seconds=LEASE_SECONDS)
+
+    def give(self, using: str, events: Sequence[Event]) -> bool:
+        """Take those of `events`, committed to `using`, that are this process's own.
+
+        Return False if there is none: something may be in the outbox for whoever claims it.
+        """
+        now = timezone.now()
+        own = [event for event in events if event.claimed_until and event.claimed_until > now]
+        self._given.extend((using, row_of(event)) for event in own)
+        return bool(own)
+
+    @property
+    def waiting(self) -> int:
+        """How many events were given and not fetched."""
+        return len(self._given)
+
+    def fetch(self, limit: int) -> tuple[str, list[Row]]:
+        """Return a database and up to `limit` of its events that were given, the oldest first.
+
+        Left out is what is no longer this process's own.
+        """
+        using, rows, now = "", list[Row](), timezone.now()
+        while self._given and len(rows) < limit and (not rows or self._given[0][0] == using):
+            using, row = self._given.popleft()
+            if row.claimed_until and row.claimed_until > now:
+                rows.append(row)
+        return using, rows
