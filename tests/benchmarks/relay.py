@@ -18,8 +18,8 @@ def measure(stage: Stage) -> Iterator[Row]:
         meter = stage.meter(**running)
         began = load.outbox(stage, EVENTS)
         deadline = time.monotonic() + SECONDS
-        while waiting := _waiting(stage):
-            assert time.monotonic() < deadline, f"{waiting:,} events wait in the outbox"
+        while _waits(stage):
+            assert time.monotonic() < deadline, "events wait in the outbox"
             time.sleep(0.05)
         took = time.time() - began
         yield Row("relay.rate", "relay alone: a full outbox to the exchange", EVENTS / took, "/s")
@@ -27,8 +27,7 @@ def measure(stage: Stage) -> Iterator[Row]:
     stage.clear()
 
 
-def _waiting(stage: Stage) -> int:
+def _waits(stage: Stage) -> bool:
     with stage.connect() as connection:
-        text = "SELECT count(*) FROM durian_event WHERE published_at IS NULL"
-        found = connection.execute(text).fetchone()
-    return int(found[0]) if found else 0
+        text = "SELECT 1 FROM durian_event WHERE published_at IS NULL LIMIT 1"
+        return connection.execute(text).fetchone() is not None
