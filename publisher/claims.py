@@ -16,6 +16,7 @@ from durian.outbox import pending
 logger = logging.getLogger("durian.publisher")
 
 LEASE_SECONDS = 60
+FIRST = UUID(int=0)
 
 
 class Row(NamedTuple):
@@ -41,11 +42,16 @@ def free(using: str) -> "QuerySet[Event]":
     return pending(using).filter(unclaimed)
 
 
-def claim(using: str, limit: int) -> list[Row]:
-    """Claim and return up to `limit` events that nobody else has claimed, the oldest first."""
+def claim(using: str, limit: int, after: UUID = FIRST) -> list[Row]:
+    """Claim and return up to `limit` events that nobody else has claimed, the oldest first.
+
+    Those of ids up to `after` are passed by, with all that is left of them in the index when they
+    have been published.
+    """
     until = timezone.now() + timedelta(seconds=LEASE_SECONDS)
+    waiting = free(using).filter(id__gt=after).order_by("id")
     with transaction.atomic(using=using):
-        waiting = free(using).order_by("id").select_for_update(skip_locked=skips_locked(using))
+        waiting = waiting.select_for_update(skip_locked=skips_locked(using))
         found = waiting.values_list(*Row._fields)[:limit]
         rows = [Row._make(values)._replace(claimed_until=until) for values in found]
         if rows:

@@ -16,7 +16,7 @@ from durian.wire.broker import Broker, Outgoing, Publisher
 from durian.wire.messages import EventMessage, encode
 from durian.wire.publishing import Batch, publish_all
 from durian.wire.wakeup import HasFileno
-from publisher.claims import Row, claim, free, quarantine, settle, skips_locked
+from publisher.claims import FIRST, Row, claim, free, quarantine, settle, skips_locked
 
 BATCH = 500
 CONFIRM_SECONDS = 20.0
@@ -93,13 +93,14 @@ class Relay:
             look = look or not self.is_connected or not skips_locked(using)
             if look and not free(using).exists():
                 return
-        rows: Sequence[Row] = ()
+        after = FIRST
         while not stopping():
             # Before anything is claimed: while the broker is away, rows need not be touched.
             self._connected()
             with available(using):
-                rows = claim(using, BATCH)
+                rows = claim(using, BATCH, after)
             if rows:
+                after = rows[-1].id
                 yield rows
             if len(rows) < BATCH:
                 return  # Behind it there is nothing.
