@@ -1,10 +1,11 @@
 """Saves orders in a process of a Django site, durian's or the peer's, and prints how it went.
 
-    python -m tests.benchmarks.raising COUNT [--seconds S] [--way save|bare] [--log FILE --window N]
+    python -m tests.benchmarks.raising COUNT [--seconds S] [--way save|bare]
+        [--log FILE --window N --of PROCESSES]
 
 A site's request is played by a transaction with one `save()` in it. `bare` inserts the same row
 without a signal, to be subtracted. With a window no more than so many events are under way: it
-waits for lines in the receiver's log. Prints one line of JSON. It imports nothing of durian, since
+waits for lines in the receiver's log, one of so many processes that do. Prints one line of JSON. It imports nothing of durian, since
 the peer's environment has none.
 """
 
@@ -49,7 +50,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     began, busy, done = time.monotonic(), 0.0, 0
     while done < options.count and time.monotonic() - began < options.seconds:
         if lines and done % LOOK_EVERY == 0:
-            lines.wait_for(done - options.window, began + options.seconds)
+            lines.wait_for(done * options.of - options.window, began + options.seconds)
         start = time.monotonic()
         way(done)
         busy += time.monotonic() - start
@@ -81,6 +82,7 @@ def main() -> None:
     parser.add_argument("--way", choices=WAYS, default="save")
     parser.add_argument("--log", type=Path)
     parser.add_argument("--window", type=int, default=0)
+    parser.add_argument("--of", type=int, default=1)
     options = parser.parse_args()
     django.setup()
     for number in range(WARM_UP):

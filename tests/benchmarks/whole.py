@@ -1,6 +1,7 @@
 """Everything at once: a site saves orders, and durian takes them to the receiver meanwhile."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from statistics import quantiles
 
 from tests.benchmarks import load
@@ -8,6 +9,8 @@ from tests.benchmarks.rows import Row
 from tests.benchmarks.site import Raiser
 from tests.benchmarks.stage import Running, Stage
 
+SITES = 2
+"""Processes that save orders; one alone would wait for its commits and leave the machine idle."""
 WINDOW = 500
 """How many events may be under way: the site goes as fast as they arrive."""
 SUSTAINED_SECONDS = 12
@@ -35,10 +38,13 @@ def measure(stage: Stage) -> Iterator[Row]:
 
 def _sustained(stage: Stage, running: Running) -> Iterator[Row]:
     arrivals = stage.arrivals()
-    options = ["--log", stage.nginx.arrivals, "--window", WINDOW, "--seconds", SUSTAINED_SECONDS]
-    with Raiser(stage, "raising", 1_000_000, *options).under_way() as site:
+    options = ["--log", stage.nginx.arrivals, "--window", WINDOW, "--of", SITES]
+    options += ["--seconds", SUSTAINED_SECONDS]
+    with ExitStack() as stack:
+        raisers = [Raiser(stage, "raising", 1_000_000, *options) for _ in range(SITES)]
+        sites = [stack.enter_context(raiser.under_way()) for raiser in raisers]
         arrivals.wait_for(1, seconds=10)
-        meter = stage.meter(site=site, **running)
+        meter = stage.meter(**running, **{f"site {n}": one for n, one in enumerate(sites, 1)})
         arrivals.wait_for(1_000_000, seconds=SUSTAINED_SECONDS - 2)
         arrived, cpu = arrivals.count(), meter.seconds()
     yield Row("whole.rate", "whole: save() to the receiver, sustained", arrivals.rate(), "events/s")

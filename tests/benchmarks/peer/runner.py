@@ -12,6 +12,7 @@ import subprocess
 import sys
 import venv
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,8 @@ RAISED = 2_000
 DRAINED = 1_000
 WHOLE = 1_000
 WINDOW = 500
+SITES = 2
+"""Processes of the site, as in durian's own figure."""
 
 
 def measure(stage: Stage) -> Iterator[Row]:
@@ -89,7 +92,9 @@ class Peer:
         arrivals = self._stage.arrivals()
         with self._worker(pool):
             log = ["--log", str(self._stage.nginx.arrivals), "--window", str(WINDOW)]
-            self.raise_orders(WHOLE, *log)
+            with ThreadPoolExecutor() as sites:
+                for _ in range(SITES):
+                    sites.submit(self.raise_orders, WHOLE // SITES, *log, "--of", str(SITES))
             arrivals.wait_for(WHOLE, seconds=10)
         return arrivals.rate()
 
