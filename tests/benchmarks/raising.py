@@ -5,8 +5,8 @@
 
 A site's request is played by a transaction with one `save()` in it. `bare` inserts the same row
 without a signal, to be subtracted. With a window no more than so many events are under way: it
-waits for lines in the receiver's log, one of so many processes that do. Prints one line of JSON. It imports nothing of durian, since
-the peer's environment has none.
+waits for lines in the receiver's log, as one of so many processes that do. Prints one line of JSON.
+It imports nothing of durian, since the peer's environment has none.
 """
 
 import argparse
