@@ -1,5 +1,7 @@
 """Filters filed by what they need, so that a payload finds those that it may satisfy."""
 
+from collections.abc import Iterable
+
 from durian.match.anchors import Anchor, Clause
 from durian.match.parts import Part
 from durian.match.places import Found, Place
@@ -102,21 +104,21 @@ class Branch:
             shelf.place.release()
             self._close_if_empty()
 
-    def candidates(self, found: Found) -> set[Entry]:
-        """Every entry that a payload may satisfy, and not many others."""
-        entries: set[Entry] = set()
+    def candidates(self, found: Found) -> Iterable[Entry]:
+        """Every entry that a payload may satisfy, each once, and not many others."""
+        entries: list[Entry] = []
         branches = [self]
         for branch in branches:  # which grow meanwhile
-            entries |= branch._others
+            entries += branch._others
             for place in branch._shelves.keys() & found.keys():
-                values = found[place]
                 for shelf in branch._shelves[place].values():
-                    for bucket in shelf.hits(values):
-                        if isinstance(bucket, Branch):
+                    for bucket in map(shelf.buckets.get, shelf.tokens(found[place])):
+                        if isinstance(bucket, Bucket):
+                            entries += bucket
+                        elif bucket is not None:
                             branches.append(bucket)
-                        else:
-                            entries.update(bucket)
-        return entries
+        # One that is spread may have been found twice.
+        return dict.fromkeys(entries)
 
     def _choose(self, entry: Entry) -> tuple[Clause | None, tuple[Part, ...]]:
         """The best clause, and the parts that are open still when a payload has it."""

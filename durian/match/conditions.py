@@ -274,11 +274,12 @@ class Ordered(ElementCondition):
 
     def holds(self, value: object) -> bool:
         """Whether it is of the same type and on the right side."""
-        if isinstance(self.value, str):
-            return isinstance(value, str) and self.compare(value, self.value)
-        if isinstance(value, bool) or not isinstance(value, NUMBERS):
-            return False
-        return self.compare(value, self.value)
+        end = self.value
+        if type(value) is not type(end):  # never so of a bool
+            kind = str if isinstance(end, str) else NUMBERS
+            if isinstance(value, bool) or not isinstance(value, kind):
+                return False
+        return self.compare(value, end)
 
 
 class Gt(Ordered):

@@ -1,6 +1,7 @@
 """What the JSON of a filter means: from objects, lists, bare values and operators to conditions."""
 
 from collections.abc import Callable
+from sys import intern
 from typing import Final, cast
 
 from durian.errors import InvalidFilter
@@ -51,7 +52,8 @@ def _object(value: dict[object, object], path: str) -> Condition:
         if name.startswith("$"):
             conditions.append(_operation(name, value[name], path))
         else:
-            fields.append((name, build(value[name], f"{path}.{name}" if path else name)))
+            inner = build(value[name], f"{path}.{name}" if path else name)
+            fields.append((_shared(name), inner))
     if fields or not conditions:
         conditions.append(Fields(tuple(fields)))
     return _all_of(conditions)
@@ -62,6 +64,11 @@ def _checked(value: dict[object, object], path: str) -> dict[str, object]:
         if not isinstance(key, str):
             raise _error(path, f"the keys of a JSON object are strings, not {show(key)}")
     return cast("dict[str, object]", value)
+
+
+def _shared(name: str) -> str:
+    """One text for all filters that name a field: JSON makes one for each of them."""
+    return intern(name) if type(name) is str else name
 
 
 def _all_of(conditions: list[Condition]) -> Condition:

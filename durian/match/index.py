@@ -70,31 +70,40 @@ class FilterIndex:
             effort.allow_all()
 
     def _matching(self, whole: dict[str, object]) -> list[int]:
-        answers: dict[Part, bool] = {}
-        costly: list[Condition] = []
+        answers = _Answers(whole)
         keys: list[int] = []
         for entry in self._root.candidates(self._places.look(whole)):
             for part in entry.rest:
-                answer = answers.get(part)
-                if answer is None:
-                    try:
-                        answer = part.matches(whole)
-                    except effort.TooMuch:
-                        answer = _last_try(part, whole, costly)
-                    answers[part] = answer
-                if not answer:
+                if not answers[part]:
                     break
             else:
                 keys += entry.keys
-        effort.report(costly)
+        effort.report(answers.costly)
         return keys
 
 
-def _last_try(part: Part, whole: dict[str, object], costly: list[Condition]) -> bool:
-    answer = effort.within(effort.LEAST_STEPS, lambda: part.matches(whole))
-    if answer is None:
-        costly.append(part.condition)
-    return answer is not False
+class _Answers(dict[Part, bool]):
+    """Whether a payload satisfies parts; each is asked when its answer is first wanted."""
+
+    def __init__(self, payload: dict[str, object]) -> None:
+        super().__init__()
+        self._payload = payload
+        self.costly: list[Condition] = []
+        """What took too many steps, and counts as met."""
+
+    def __missing__(self, part: Part) -> bool:
+        try:
+            answer = part.matches(self._payload)
+        except effort.TooMuch:
+            answer = self._last_try(part)
+        self[part] = answer
+        return answer
+
+    def _last_try(self, part: Part) -> bool:
+        answer = effort.within(effort.LEAST_STEPS, lambda: part.matches(self._payload))
+        if answer is None:
+            self.costly.append(part.condition)
+        return answer is not False
 
 
 def _put(entry: Entry, key: int) -> None:

@@ -13,6 +13,8 @@ MAX_DEPTH: Final = 10
 # Made once: a union of types in isinstance is built anew at each call.
 CONTAINERS: Final = (list, dict)
 NUMBERS: Final = (int, float)
+PLAIN: Final = frozenset((str, int))
+"""Types of which `freeze` returns the value itself. A bool is of neither."""
 _JSON_TYPES: Final = (str, int, float, list, dict, type(None))
 
 

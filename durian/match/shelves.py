@@ -4,13 +4,13 @@ A shelf keeps buckets by token: a token is what a value must have so that the fi
 bucket can match. A look-up costs what is in use (lengths, sizes), not how many buckets there are.
 """
 
-import math
 from bisect import bisect_left, bisect_right, insort
 from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator
+from math import floor, frexp, inf, ldexp
 from typing import Any, ClassVar, cast
 
-from durian.match.literal import CONTAINERS, NUMBERS, freeze
+from durian.match.literal import CONTAINERS, NUMBERS, PLAIN, freeze
 from durian.match.places import Place
 
 GRAM = 6
@@ -46,13 +46,8 @@ class Shelf:
         del self.buckets[token]
 
     def tokens(self, values: list[object]) -> Iterable[Token]:
-        """The tokens that values have, each once, of those that may have a bucket."""
+        """The tokens that values have, of those that may have a bucket; each but once."""
         raise TypeError(f"{type(self).__name__} is not a shelf of its own")
-
-    def hits(self, values: list[object]) -> list[Any]:
-        """The buckets whose filters may want one of the values, each once."""
-        get = self.buckets.get
-        return [bucket for token in self.tokens(values) if (bucket := get(token)) is not None]
 
 
 class Present(Shelf):
@@ -73,6 +68,8 @@ class Exact(Shelf):
 
     def tokens(self, values: list[object]) -> Iterable[Token]:
         """The values themselves."""
+        if len(values) == 1 and type(values[0]) in PLAIN:  # as nearly all are
+            return values
         return {freeze(value) for value in values if not isinstance(value, CONTAINERS)}
 
 
@@ -141,7 +138,7 @@ class Grams(_Measured):
             if len(self.buckets) < len(text):
                 found.update(part for part in self.buckets if cast("str", part) in text)
             for length in self.measures if len(self.buckets) >= len(text) else ():
-                parts = {text[at : at + length] for at in range(len(text) - length + 1)}
+                parts = (text[at : at + length] for at in range(len(text) - length + 1))
                 found |= self.buckets.keys() & parts
         return found
 
@@ -162,7 +159,7 @@ class Cells(_Measured):
         """The cells of the sizes in use in which the numbers lie."""
         numbers = [number for number in map(as_float, values) if number is not None]
         return {
-            (size, _cell(number, size))
+            (size, floor(ldexp(number, -size)))
             for number in numbers
             if abs(number) <= LARGEST
             for size in self.measures
@@ -274,15 +271,16 @@ def as_float(value: object) -> float | None:
     try:
         return float(value)
     except OverflowError:
-        return math.inf if value > 0 else -math.inf
+        return inf if value > 0 else -inf
 
 
 def cells(low: float, high: float) -> list[Token]:
     """The cells that a range lies in; none when it is empty. Its ends are at most `LARGEST`."""
     if low > high:
         return []
-    size = max(FINEST, math.frexp(high - low)[1])
-    return [(size, place) for place in range(_cell(low, size), _cell(high, size) + 1)]
+    size = max(FINEST, frexp(high - low)[1])
+    first, last = (floor(ldexp(end, -size)) for end in (low, high))
+    return [(size, place) for place in range(first, last + 1)]
 
 
 def beginnings(low: str, high: str) -> list[Token] | None:
@@ -301,7 +299,3 @@ def beginnings(low: str, high: str) -> list[Token] | None:
 
 def _texts(values: list[object]) -> list[str]:
     return [value for value in values if isinstance(value, str)]
-
-
-def _cell(number: float, size: int) -> int:
-    return math.floor(math.ldexp(number, -size))

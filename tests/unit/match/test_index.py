@@ -1,6 +1,7 @@
 """The index answers as evaluating every filter would, whatever was added and removed before."""
 
 import gc
+from random import Random
 from types import FunctionType, ModuleType
 from typing import Any as Json
 
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from durian.match import Filter, FilterIndex, Like, parse
+from durian.match import Contains, Filter, FilterIndex, Like, parse
 from durian.match.compound import Fields
 from tests.unit.match.strategies import FILTERS, NUMBERS, PAYLOADS, TEXTS
 from tests.unit.match.test_jsonform import HITS, MISSES
@@ -216,6 +217,25 @@ def test_evaluates_few_of_many(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Fields, "matches", count)
     assert index.matching({"a": 7, "b": 8, "c": 9}) == [7 + 20 * 8 + 400 * 9]
     assert len(asked) < 80
+
+
+def test_a_phrase_is_not_asked_about_for_its_first_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = Random(1)
+    words = ["".join(random.choices("abcdefghijklmnopqrstuvwxyz", k=7)) for _ in range(400)]
+    index = index_of(
+        {key: {"a": {"$contains": f"{words[key]} {words[-key]}"}} for key in range(200)}
+    )
+    asked = []
+    matches = Contains.matches
+
+    def count(condition: Contains, value: object) -> bool:
+        asked.append(condition)
+        return matches(condition, value)
+
+    monkeypatch.setattr(Contains, "matches", count)
+    assert index.matching({"a": f"{' '.join(words[:200])} {words[-7]}"}) == []
+    assert index.matching({"a": f"{words[7]} {words[-7]}"}) == [7]
+    assert len(asked) < 10
 
 
 def test_asks_what_many_filters_have_in_common_once(monkeypatch: pytest.MonkeyPatch) -> None:

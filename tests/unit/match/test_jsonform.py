@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any as Json
 
 import pytest
+from django.utils.safestring import SafeString
 from hypothesis import given, settings
 
 from durian.errors import InvalidFilter
@@ -20,6 +21,7 @@ from durian.match import (
     parse,
     to_json,
 )
+from durian.match.compound import Fields
 from tests.unit.match.strategies import FILTERS, PAYLOADS
 
 HITS: list[tuple[Json, Json]] = [
@@ -305,6 +307,16 @@ def test_answers_for_hostile_payloads(make: Callable[[], Json]) -> None:
 
 def test_a_lone_surrogate_is_no_obstacle() -> None:
     assert parse({"a": {"$regex": "x$"}}).matches({"a": "\ud800x"})
+
+
+def test_filters_share_the_names_of_their_fields() -> None:
+    """A million of them keep each name once."""
+    text = '{"a field with a name of its own": 1}'
+    one, other = parse(json.loads(text)), parse(json.loads(text))
+    assert isinstance(one.condition, Fields)
+    assert isinstance(other.condition, Fields)
+    assert one.condition.value[0][0] is other.condition.value[0][0]
+    assert parse({SafeString("a"): 1}).matches({"a": 1})
 
 
 def test_filter_shows_what_it_asks() -> None:
