@@ -9,6 +9,7 @@ from django.db import router
 from django.utils import timezone
 
 from deliverer.handler import GONE
+from deliverer.row import Row
 from durian.models import Attempt, Listener
 from durian.signals import listener_disabled
 
@@ -32,7 +33,7 @@ class Disabler:
         self._clock = clock
         self._looked: dict[int, float] = {}
 
-    def __call__(self, attempts: Sequence[Attempt]) -> None:
+    def __call__(self, attempts: Sequence[Row]) -> None:
         """Disable the listeners that answered 410 or failed for too long, and send
         `listener_disabled`."""
         for listener in _active({one.listener_id for one in attempts if one.status == GONE}):

@@ -16,6 +16,7 @@ from deliverer.http import Result
 from deliverer.limits import Limits
 from deliverer.log import Log
 from deliverer.request import request_for
+from deliverer.row import Row
 from deliverer.share import Pause
 from deliverer.targets import Target, Targets
 from durian.errors import (
@@ -269,9 +270,9 @@ class _Attempt:
     seconds: float = 0.0
 
 
-def logged(delivery: DeliveryMessage, verdict: Verdict, began: float, seconds: float) -> Attempt:
+def logged(delivery: DeliveryMessage, verdict: Verdict, began: float, seconds: float) -> Row:
     """Return the row of the log for an attempt that began then and took so many seconds."""
-    return Attempt(
+    return Row(
         delivery=delivery.id,
         run=delivery.run,
         number=delivery.attempt,

@@ -7,6 +7,7 @@ from dataclasses import replace
 from deliverer.handler import Verdict, judge, logged
 from deliverer.http import Settings, exchange
 from deliverer.request import request_for
+from deliverer.row import Row
 from deliverer.targets import target_of
 from durian.errors import ConfigurationError, DeliveryError
 from durian.matcher import delivery_of
@@ -19,11 +20,11 @@ def deliver_now(event: Event, listeners: Iterable[Listener], settings: Settings)
 
     A failed one is not tried again; its outcome is "dead".
     """
-    attempts = [_deliver(event, listener, settings) for listener in listeners]
-    return Attempt.objects.bulk_create(attempts)
+    rows = [_deliver(event, listener, settings) for listener in listeners]
+    return Attempt.objects.bulk_create(row.attempt() for row in rows)
 
 
-def _deliver(event: Event, listener: Listener, settings: Settings) -> Attempt:
+def _deliver(event: Event, listener: Listener, settings: Settings) -> Row:
     delivery, began = delivery_of(event, listener.pk), time.time()
     verdict = _attempt(delivery, listener, settings, began)
     if verdict.outcome != Attempt.Outcome.DELIVERED:

@@ -2,46 +2,46 @@
 
 import logging
 from collections.abc import Sequence
-from operator import attrgetter
 
 from django.core.exceptions import ValidationError
 from django.db import DataError, IntegrityError, connections, router
 
+from deliverer.row import Row
 from durian.models import Attempt
 
 logger = logging.getLogger("durian.deliverer")
 
-_FIELDS = [field for field in Attempt._meta.concrete_fields if not field.primary_key]
-_values = attrgetter(*(field.attname for field in _FIELDS))
+_columns = {field.attname: field.column for field in Attempt._meta.concrete_fields}
 _COPY = 'COPY "{}" ({}) FROM STDIN'.format(
-    Attempt._meta.db_table, ", ".join(f'"{field.column}"' for field in _FIELDS)
+    Attempt._meta.db_table, ", ".join(f'"{_columns[name]}"' for name in Row._fields)
 )
 
 
-def insert(attempts: Sequence[Attempt]) -> None:
-    """Insert `attempts`; a row that the database refuses is reported and left out.
+def insert(rows: Sequence[Row]) -> None:
+    """Insert `rows`; one that the database refuses is reported and left out.
 
     Raises django.db.Error when the database is away.
     """
     try:
-        _insert_all(attempts)
+        _insert_all(rows)
     except (DataError, IntegrityError, ValidationError, ValueError) as error:
-        if len(attempts) == 1:
-            logger.error("An attempt cannot be logged and is dropped (%s): %s", attempts[0], error)
+        if len(rows) == 1:
+            named = rows[0].attempt()
+            logger.error("An attempt cannot be logged and is dropped (%s): %s", named, error)
             return
-        for attempt in attempts:
-            insert([attempt])
+        for row in rows:
+            insert([row])
 
 
-def _insert_all(attempts: Sequence[Attempt]) -> None:
+def _insert_all(rows: Sequence[Row]) -> None:
     using = router.db_for_write(Attempt)
     connection = connections[using]
     with connection.cursor() as cursor:
         # psycopg 3 has it, psycopg 2 and the drivers of other databases have not.
         copy_in = getattr(cursor.cursor, "copy", None)
         if copy_in is None:
-            Attempt.objects.using(using).bulk_create(attempts)
+            Attempt.objects.using(using).bulk_create(row.attempt() for row in rows)
             return
         with connection.wrap_database_errors, copy_in(_COPY) as copy:
-            for attempt in attempts:
-                copy.write_row(_values(attempt))
+            for row in rows:
+                copy.write_row(row)

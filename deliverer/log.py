@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from django.db import router
 
 from deliverer.insert import insert
+from deliverer.row import Row
 from durian.database import available, own_connections
 from durian.errors import Unavailable
 from durian.models import Attempt
@@ -37,12 +38,12 @@ class Log:
 
     def __init__(
         self,
-        before_write: Callable[[Sequence[Attempt]], None],
+        before_write: Callable[[Sequence[Row]], None],
         on_failure: Callable[[], None] = lambda: None,
     ) -> None:
         self._before_write = before_write
         self._on_failure = on_failure
-        self._rows: deque[_Entry] = deque()
+        self._waiting: deque[_Entry] = deque()
         self._arrived = threading.Condition()
         self._backoff = Backoff()
         self._stopping = False
@@ -58,13 +59,13 @@ class Log:
             self._stopping = True
             self._arrived.notify()
         self._thread.join(within)
-        if self._rows:
-            logger.error("%d attempts were not logged: the database is away.", len(self._rows))
+        if self._waiting:
+            logger.error("%d attempts were not logged: the database is away.", len(self._waiting))
 
-    def write(self, attempt: Attempt, done: Done) -> None:
-        """Take `attempt`; `done` is called, from the log's thread, when it is written."""
+    def write(self, row: Row, done: Done) -> None:
+        """Take `row`; `done` is called, from the log's thread, when it is written."""
         with self._arrived:
-            self._rows.append(_Entry(attempt, done))
+            self._waiting.append(_Entry(row, done))
             self._arrived.notify()
 
     def has(self, delivery: DeliveryMessage) -> bool:
@@ -88,8 +89,8 @@ class Log:
     def _run(self) -> None:
         while True:
             with self._arrived:
-                self._arrived.wait_for(lambda: self._rows or self._stopping, timeout=1.0)
-            if not self._rows:
+                self._arrived.wait_for(lambda: self._waiting or self._stopping, timeout=1.0)
+            if not self._waiting:
                 if self._stopping:
                     return
                 continue
@@ -98,11 +99,12 @@ class Log:
             self._write_batch()
 
     def _write_batch(self) -> None:
-        batch = [self._rows.popleft() for _ in range(min(BATCH, len(self._rows)))]
+        batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
         try:
             with available(router.db_for_write(Attempt)):
-                self._before_write([entry.attempt for entry in batch])
-                insert([entry.attempt for entry in batch])
+                rows = [entry.row for entry in batch]
+                self._before_write(rows)
+                insert(rows)
             self._backoff.succeeded()
         except Exception as error:
             # Whatever it is, this thread goes on: without it nothing would be acked any more.
@@ -117,23 +119,24 @@ class Log:
         logger.warning(
             "Attempts wait to be logged, next try in %.1f s: %s", wait, error, exc_info=surprise
         )
-        self._rows.extendleft(reversed(batch))
+        self._waiting.extendleft(reversed(batch))
         overdue = time.monotonic() - PATIENCE_SECONDS
         # A copy: others go on writing.
-        for entry in list(self._rows):
+        for entry in list(self._waiting):
             if entry.taken < overdue:
                 entry.finish()
-        while len(self._rows) > MAX_KEPT:
-            logger.error("An attempt is dropped from the log: %s", self._rows.popleft().attempt)
+        while len(self._waiting) > MAX_KEPT:
+            dropped = self._waiting.popleft().row.attempt()
+            logger.error("An attempt is dropped from the log: %s", dropped)
         with self._arrived:
             self._arrived.wait_for(lambda: self._stopping, timeout=wait)
 
 
 class _Entry:
-    __slots__ = ("_done", "attempt", "taken")
+    __slots__ = ("_done", "row", "taken")
 
-    def __init__(self, attempt: Attempt, done: Done) -> None:
-        self.attempt = attempt
+    def __init__(self, row: Row, done: Done) -> None:
+        self.row = row
         self.taken = time.monotonic()
         self._done: Done | None = done
 

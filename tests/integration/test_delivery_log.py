@@ -13,6 +13,7 @@ import pytest
 from deliverer.gone import LOOK_SECONDS, Disabler
 from deliverer.inprocess import deliver_now
 from deliverer.log import Log
+from deliverer.row import Row
 from deliverer.targets import Targets
 from durian import roles
 from durian.models import Attempt, Event, Listener
@@ -28,21 +29,25 @@ Told = list[tuple[int, str]]
 BY_ANSWER = Disabler(days=0)
 
 
-def attempt(**fields: Any) -> Attempt:
+def attempt(**fields: Any) -> Row:
     values: dict[str, Any] = {
-        "delivery": uuid.uuid4(),
+        "delivery": str(uuid.uuid4()),
+        "run": "",
         "number": 1,
-        "event": uuid.uuid4(),
+        "event": str(uuid.uuid4()),
         "listener_id": 7,
         "hook": "order.paid",
         "outcome": Attempt.Outcome.DELIVERED,
         "status": 200,
+        "duration_ms": 12,
+        "error": "",
+        "answer": b"",
         "started_at": datetime.now(timezone.utc),
     }
-    return Attempt(**values | fields)
+    return Row(**values | fields)
 
 
-def write_all(attempts: list[Attempt], before: Callable[..., None] = BY_ANSWER) -> int:
+def write_all(attempts: list[Row], before: Callable[..., None] = BY_ANSWER) -> int:
     """Write `attempts` by a log of its own; return how many were said to be done."""
     log, done = Log(before_write=before), threading.Semaphore(0)
     for one in attempts:
@@ -65,6 +70,18 @@ def hearing(hear: Callable[..., None]) -> Iterator[None]:
 def test_attempts_are_written_before_they_are_done() -> None:
     assert write_all([attempt() for _ in range(1200)]) == 1200
     assert Attempt.objects.count() == 1200
+
+
+def test_what_an_attempt_came_to_is_in_the_log() -> None:
+    failed = {"outcome": Attempt.Outcome.RETRY, "status": 500, "error": 'ünïcode\t\\N "x"'}
+    one = attempt(run="again", number=3, answer=b"\x00\xff\\", **failed)
+    assert write_all([one, attempt(status=None)]) == 2
+    logged, other = Attempt.objects.order_by("pk")
+    kept = {name: getattr(logged, name) for name in Row._fields}
+    ids = {"delivery": uuid.UUID(one.delivery), "event": uuid.UUID(one.event)}
+    assert kept | {"answer": bytes(kept["answer"])} == one._asdict() | ids
+    assert other.status is None
+    assert {field.attname for field in Attempt._meta.concrete_fields} == {"id", *Row._fields}
 
 
 def test_a_row_that_the_database_refuses_is_dropped_alone(
@@ -185,8 +202,8 @@ def test_a_listener_is_looked_at_once_an_hour(
     django_assert_num_queries: Callable[[int], Any],
 ) -> None:
     now = [0.0]
-    disabler, dead = Disabler(5, clock=lambda: now[0]), attempt(listener_id=unchanged().pk)
-    dead.outcome = "dead"
+    disabler = Disabler(5, clock=lambda: now[0])
+    dead = attempt(listener_id=unchanged().pk, outcome="dead")
     with django_assert_num_queries(2):
         disabler([dead])
     with django_assert_num_queries(0):
