@@ -1,5 +1,6 @@
 """`durian publisher`, `matcher`, `deliverer` and `all`: run roles until SIGTERM or Ctrl-C."""
 
+import gc
 import logging
 import signal
 import threading
@@ -12,6 +13,10 @@ from durian.errors import ConfigurationError
 from durian.lasting import lasting
 
 logger = logging.getLogger("durian")
+
+YOUNG = 50_000
+"""Objects after which a collection looks at them: what is under way comes and goes in thousands, is
+no garbage then, and is freed without a collection."""
 
 HELP = {
     "publisher": "publish what is in the outboxes (a site's own relay does so by default)",
@@ -43,6 +48,7 @@ def run(options: dict[str, Any]) -> int:
     # What was imported stays as well: a collection of all of it would stop the POSTs for 50 ms.
     with lasting():
         running = [roles.ROLES[name]() for name in names]
+    gc.set_threshold(YOUNG)
     return run_until_stopped(running)
 
 
