@@ -117,6 +117,10 @@ class ListenerAdmin(BigTable):
     readonly_fields = ("state", "state_reason", "state_since", "created_at", "updated_at")
     actions = ("pause", "resume", "disable")
 
+    def save_model(self, request: HttpRequest, obj: Listener, form: Any, change: bool) -> None:
+        """Save what was changed and no more: the secrets may have been rotated meanwhile."""
+        obj.save(update_fields=form.changed_data if change else None)
+
     @admin.action(description=_("Pause the selected listeners"), permissions=["change"])
     def pause(self, request: HttpRequest, queryset: QuerySet[Listener]) -> None:
         """Let them receive nothing; their users may resume them."""

@@ -4,7 +4,7 @@ Rows are claimed for a while; nothing is locked while the broker is waited for. 
 died had claimed is free again when its claim is over.
 """
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from django.db import router
@@ -30,6 +30,8 @@ class Relay:
         self._broker = broker
         self._databases = databases
         self._publisher: Publisher | None = None
+        self._unsettled: dict[str, deque[_Claimed]] = defaultdict(deque)
+        """What was published while its database went away, to be marked before anything else."""
 
     @property
     def is_connected(self) -> bool:
@@ -111,17 +113,16 @@ class Relay:
         Two batches are under way at most: while the broker works at one, the database gives the
         next and marks the one before.
         """
-        published, under_way = 0, deque[_Claimed]()
+        self._settle_rest(using)
+        published, under_way = 0, self._unsettled[using]
         try:
             for rows in claims:
                 under_way.append(_Claimed(using, rows))
                 under_way[-1].write(self._connected(), self._broker.topology.events)
                 if len(under_way) == 2:
-                    under_way[0].wait()
-                    published += under_way.popleft().settle()
+                    published += _finish_first(under_way)
             while under_way:
-                under_way[0].wait()
-                published += under_way.popleft().settle()
+                published += _finish_first(under_way)
         except MessageRefused:
             # One of them is at fault: the others shall not wait for it.
             published += sum(map(self._publish_one_by_one, under_way))
@@ -129,9 +130,14 @@ class Relay:
             if under_way:
                 # What else this connection says of confirms can no longer be told apart.
                 self.close()
-            for claimed in under_way:
-                claimed.settle()
+            self._settle_rest(using)
         return published
+
+    def _settle_rest(self, using: str) -> None:
+        unsettled = self._unsettled[using]
+        while unsettled:
+            unsettled[0].settle()
+            unsettled.popleft()
 
     def _publish_one_by_one(self, claimed: "_Claimed") -> int:
         self.close()
@@ -185,6 +191,14 @@ class _Claimed:
         with available(self.using):
             settle(self.using, self.rows, self._confirmed)
         return len(self.rows)
+
+
+def _finish_first(under_way: deque[_Claimed]) -> int:
+    """Wait for the first one's confirms, mark it, and return how many events it has."""
+    under_way[0].wait()
+    count = under_way[0].settle()
+    under_way.popleft()
+    return count
 
 
 def _outgoing(row: Row, exchange: str, listeners: int) -> Outgoing:

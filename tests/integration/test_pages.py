@@ -12,6 +12,7 @@ from django import forms
 from django.contrib.auth.models import User
 from django.core.cache import cache
 from django.db import connection
+from django.db.models.signals import pre_save
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -570,6 +571,26 @@ def test_the_admin_never_shows_a_secret(staff: Client, listener: Listener) -> No
     assert "whsec_" not in page
     assert listener.secrets not in page
     assert URL in page
+
+
+def test_the_admin_saves_what_was_changed_and_no_more(staff: Client, listener: Listener) -> None:
+    address = f"/admin/durian/listener/{listener.pk}/change/"
+    form = staff.get(address).context["adminform"].form
+    data = {field.html_name: field.value() or "" for field in form}
+    data |= {"description": "changed", "match": "{}", "config": "{}"}
+
+    def rotate(instance: Listener, **_: object) -> None:
+        pre_save.disconnect(rotate, sender=Listener)
+        Listener.objects.get(pk=instance.pk).rotate_secret(timedelta(0))
+
+    pre_save.connect(rotate, sender=Listener)
+    answer = staff.post(address, data)
+    assert answer.status_code == 302, text(answer)
+    before, version = listener.signing_secrets(), listener.version
+    listener.refresh_from_db()
+    assert listener.description == "changed"
+    assert listener.version > version
+    assert listener.signing_secrets() != before
 
 
 @pytest.mark.parametrize(

@@ -166,6 +166,26 @@ def test_events_carry_the_version_of_the_listeners(broker: ToldBroker, relay: Re
     assert listener.version == ListenerClock.now() > 0
 
 
+def test_what_was_published_while_its_database_went_away_is_marked_and_not_published_again(
+    broker: ToldBroker, relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: object) -> None:
+        raise OperationalError("the database went away")
+
+    hook.send_many([{"n": n} for n in range(3)])
+    with monkeypatch.context() as patch:
+        patch.setattr("publisher.relay.settle", away)
+        with pytest.raises(Unavailable, match="went away"):
+            relay.drain()
+        with pytest.raises(Unavailable, match="went away"):
+            relay.drain()
+    # As if it had been away for so long that the claims are over.
+    Event.objects.update(claimed_until=timezone.now() - timedelta(seconds=1))
+    assert relay.drain() == 0
+    assert len(broker.published) == 3
+    assert not Event.objects.filter(published_at=None).exists()
+
+
 # The broker
 
 
