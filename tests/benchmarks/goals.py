@@ -42,7 +42,6 @@ REFERENCES: Mapping[str, str] = {
     "isolation.latency_backlog.p99": "isolation.latency.p99",
     "whole.rate": "peer.whole",
     "cluster.3": "cluster.1",
-    "growth.backlog.100000": "growth.backlog.30000",
     "growth.backlog.1000000": "growth.backlog.30000",
 }
 """Which other figure of the same run a figure is shown as a multiple of."""
