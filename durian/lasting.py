@@ -27,6 +27,12 @@ def lasting() -> Iterator[None]:
             gc.enable()
 
 
+def keep() -> None:
+    """Let no later collection look at what there is now, but for its garbage, which goes."""
+    gc.collect()
+    gc.freeze()
+
+
 def forget() -> None:
     """Let the next collection look at everything again."""
     gc.unfreeze()

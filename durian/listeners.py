@@ -2,178 +2,146 @@
 
 import json
 import logging
-import time
-from contextlib import nullcontext
+import threading
+from collections.abc import Iterator
 from typing import Any
 
 from django.db import router
-from django.db.models import TextField
+from django.db.models import QuerySet, TextField
 from django.db.models.functions import Cast
 
 from durian import match
+from durian.audience import Audience
 from durian.database import available
-from durian.errors import InvalidFilter
-from durian.hook import Hook
-from durian.lasting import forget, lasting
+from durian.errors import InvalidFilter, Unavailable
+from durian.lasting import forget, keep, lasting
 from durian.models import DeletedListener, Listener, ListenerClock
-from durian.names import fits, is_pattern
-from durian.patterns import Patterns
-from durian.registry import hooks
 
 logger = logging.getLogger("durian")
 
-LOOK_SECONDS = 1.0
-"""How often to look at the version though no event asks for it: only so is a restored database
-noticed, whose versions are smaller."""
+_Asked = tuple[match.Filter, Any]
+"""A filter, and the JSON that it is of."""
 
-MANY_CHANGES = 10_000
-"""After so many the garbage collector is kept from looking at them at every collection, as it is
-from the first reading of the listeners."""
+LOOK_SECONDS = 0.5
+"""How often `watch` looks at the version though no event asks for it."""
+READ_AT_ONCE = 1_000
+MANY_CHANGES = 5_000
+"""After so many the garbage collector is kept from looking at them, as it is from the first reading
+of the listeners: its next full collection would take longer than an event should wait."""
 
 
 class Listeners:
-    """All active listeners: which of them want an event? For one thread."""
+    """All active listeners: which of them want an event?
+
+    `watch` is for a thread of its own: an event waits only for changes that it has not applied
+    yet. `catch_up` and `matching` are for one other thread.
+    """
 
     def __init__(self) -> None:
-        self._clear()
-        self._next_look = 0.0
+        self._version = -1
+        self._audience = Audience()
+        self._changes = 0
+        self._reading = threading.Lock()
+        """Held while the database is read: by one thread at a time."""
+        self._using = threading.Lock()
+        """Held while the audience is asked, or changed by one listener: never for long."""
+        self._stopping = threading.Event()
 
     def __len__(self) -> int:
-        return len(self._shelf_of)
+        return len(self._audience)
 
     def catch_up(self, version: int) -> None:
         """Know every change up to `version`. Raises Unavailable when the database is away."""
-        if version > self._version or time.monotonic() >= self._next_look:
-            home = router.db_for_write(Listener)
-            with available(home):
-                self._refresh(home)
-            self._next_look = time.monotonic() + LOOK_SECONDS
+        if version > self._version:
+            with self._reading:
+                # Else `watch` was about it.
+                if version > self._version:
+                    self._refresh()
 
     def matching(self, hook: str, payload: Any) -> list[int]:
         """Return the ids of the listeners that want an event of `hook` with `payload`."""
-        exact = self._exact.get(hook)
-        found = exact.matching(hook, payload) if exact else []
-        for shelf in self._patterns.fitting(hook):
-            found.extend(shelf.matching(hook, payload))
-        return found
+        with self._using:
+            return self._audience.matching(hook, payload)
 
-    def _clear(self) -> None:
-        self._version = -1
-        self._changes = 0
-        self._shelf_of: dict[int, _Shelf] = {}
-        self._exact: dict[str, _Shelf] = {}
-        self._patterns: Patterns[_Shelf] = Patterns()
+    def watch(self) -> None:
+        """Apply changes as they are made, until `stop`; looks every LOOK_SECONDS.
 
-    def _refresh(self, home: str) -> None:
-        # The version first: what changes from here on is read again, at the next time.
-        now = ListenerClock.now()
-        if now == self._version:
-            return
-        if now < self._version:
-            # A database restored from a backup: what is known counts for nothing.
-            self._version = -1
-            forget()
-        if self._version < 0:
-            self._clear()  # of what a reading that failed has left
-        many = self._version < 0 or self._changes > MANY_CHANGES
-        with lasting() if many else nullcontext():
-            self._read(home)
-        self._changes = 0 if many else self._changes
-        self._version = now
+        Only so is a restored database noticed, whose versions are smaller.
+        """
+        while not self._stopping.is_set():
+            try:
+                self.refresh()
+            except Unavailable as error:
+                logger.warning("Changes of listeners are not seen for now: %s", error)
+            self._stopping.wait(LOOK_SECONDS)
 
-    def _read(self, home: str) -> None:
-        listeners = Listener.objects.using(home)
-        if self._version < 0:
-            listeners = listeners.filter(state=Listener.State.ACTIVE)
-        else:
-            # Deletions first: a listener may have come back since, under its old number.
-            deleted = DeletedListener.objects.using(home).filter(version__gt=self._version)
-            for listener in deleted.values_list("listener_id", flat=True):
-                self._remove(listener)
-            listeners = listeners.filter(version__gt=self._version)
-        # As text: what Python cannot read of one row's JSON must not keep it from the others.
-        rows = listeners.values_list("id", "hook", Cast("match", TextField()), "state")
-        for row in rows.iterator(chunk_size=10_000):
-            self._put(*row)
+    def stop(self) -> None:
+        """Let `watch` return."""
+        self._stopping.set()
 
-    def _put(self, listener: int, hook: str, text: str, state: str) -> None:
-        self._changes += 1
-        known = self._shelf_of.get(listener)
-        if known and (known.hook != hook or state != Listener.State.ACTIVE):
-            self._remove(listener)
-        if state != Listener.State.ACTIVE:
-            return
-        try:
-            conditions = json.loads(text)
-            wanted = match.parse(conditions, len(text))
-        except (InvalidFilter, ValueError, RecursionError) as error:
-            logger.error("Listener %d receives nothing, its filter is invalid: %s", listener, error)
-            self._remove(listener)
-            return
-        shelf = self._shelf_of[listener] = self._shelf(hook)
-        shelf.put(listener, wanted, conditions)
+    def refresh(self) -> None:
+        """Know every change until now. Raises Unavailable when the database is away."""
+        with self._reading:
+            self._refresh()
 
-    def _shelf(self, hook: str) -> "_Shelf":
-        shelf = self._patterns.get(hook) if is_pattern(hook) else self._exact.get(hook)
-        if shelf is None:
-            shelf = _Shelf(hook)
-            if is_pattern(hook):
-                self._patterns.put(hook, shelf)
-            else:
-                self._exact[hook] = shelf
-        return shelf
+    def _refresh(self) -> None:
+        home = router.db_for_write(Listener)
+        with available(home):
+            # The version first: what changes from here on is read again, at the next time.
+            now = ListenerClock.now()
+            if now < self._version:
+                # A database restored from a backup: what is known counts for nothing. From here on
+                # every event waits.
+                self._version = -1
+                forget()
+            if self._version < 0:
+                self._read_all(home)
+            elif now > self._version:
+                self._read_changes(home)
+            self._version = now
 
-    def _remove(self, listener: int) -> None:
-        shelf = self._shelf_of.pop(listener, None)
-        if shelf is None:
-            return
-        shelf.remove(listener)
-        if len(shelf):
-            return
-        if is_pattern(shelf.hook):
-            self._patterns.drop(shelf.hook)
-        else:
-            del self._exact[shelf.hook]
+    def _read_all(self, home: str) -> None:
+        audience = Audience()
+        with lasting():
+            active = Listener.objects.using(home).filter(state=Listener.State.ACTIVE)
+            for listener, hook, asked in _read(active):
+                if asked:
+                    audience.put(listener, hook, *asked)
+        self._audience, self._changes = audience, 0
+
+    def _read_changes(self, home: str) -> None:
+        # Deletions first: a listener may have come back since, under its old number.
+        deleted = DeletedListener.objects.using(home).filter(version__gt=self._version)
+        for listener in deleted.values_list("listener_id", flat=True):
+            with self._using:
+                self._audience.remove(listener)
+        changed = Listener.objects.using(home).filter(version__gt=self._version)
+        for listener, hook, asked in _read(changed):
+            # One at a time: the events that need none of them go on in between.
+            with self._using:
+                if asked:
+                    self._audience.put(listener, hook, *asked)
+                else:
+                    self._audience.remove(listener)
+            self._changes += 1
+            if self._changes > MANY_CHANGES:
+                keep()
+                self._changes = 0
 
 
-class _Shelf:
-    """The listeners of one hook, or of one pattern of hooks.
-
-    Their filters are kept as JSON too where a hook has an `event_filter` of its own to ask.
-    """
-
-    def __init__(self, hook: str) -> None:
-        self.hook = hook
-        self._index = match.FilterIndex()
-        self._conditions: dict[int, Any] = {}
-        self._keeps_conditions = any(
-            has_own_filter(one) and (one.name == hook or fits(hook, one.name))
-            for one in hooks.all()
-        )
-
-    def __len__(self) -> int:
-        return len(self._index)
-
-    def put(self, listener: int, wanted: match.Filter, conditions: Any) -> None:
-        self._index.add(listener, wanted)
-        if self._keeps_conditions:
-            self._conditions[listener] = conditions
-
-    def remove(self, listener: int) -> None:
-        self._index.remove(listener)
-        self._conditions.pop(listener, None)
-
-    def matching(self, name: str, payload: Any) -> list[int]:
-        hook = hooks.get(name)
-        if hook is None or not has_own_filter(hook):
-            return self._index.matching(payload)
-        return [
-            listener
-            for listener, conditions in self._conditions.items()
-            if hook.event_filter(None, payload, conditions)
-        ]
+def _read(listeners: "QuerySet[Listener]") -> Iterator[tuple[int, str, _Asked | None]]:
+    """Yield number, hook and what is asked for, None for who receives nothing."""
+    # As text: what Python cannot read of one row's JSON must not keep it from the others.
+    rows = listeners.values_list("id", "hook", Cast("match", TextField()), "state")
+    for listener, hook, text, state in rows.iterator(chunk_size=READ_AT_ONCE):
+        active = state == Listener.State.ACTIVE
+        yield listener, hook, _asked(listener, text) if active else None
 
 
-def has_own_filter(hook: Hook) -> bool:
-    """Say whether `hook` decides by an `event_filter` of its own."""
-    return type(hook).event_filter is not Hook.event_filter
+def _asked(listener: int, text: str) -> _Asked | None:
+    try:
+        conditions = json.loads(text)
+        return match.parse(conditions, len(text)), conditions
+    except (InvalidFilter, ValueError, RecursionError) as error:
+        logger.error("Listener %d receives nothing, its filter is invalid: %s", listener, error)
+        return None

@@ -100,7 +100,8 @@ class MatcherRole:
     def __init__(self) -> None:
         config, names = conf.config(), broker().topology
         self._feed = Feed(broker()) if config.public_exchange else None
-        matcher = Matcher(Listeners(), names, self._feed.take if self._feed else None)
+        self._listeners = Listeners()
+        matcher = Matcher(self._listeners, names, self._feed.take if self._feed else None)
         self._pump = Pump(
             broker(), names.match, matcher, prefetch=MATCHER_PREFETCH, parking=names.parked_events
         )
@@ -108,11 +109,13 @@ class MatcherRole:
 
     def run(self) -> None:
         """Match until `stop`."""
+        start_thread(self._listeners.watch, "durian-listeners", self._fail)
         if self._sweeper:
             start_thread(self._sweeper.run, "durian-sweeper", self._fail)
         if self._feed:
             start_thread(self._feed.run, "durian-feed", self._fail)
         self._pump.run()
+        self._listeners.stop()
         if self._feed:
             self._feed.stop()
 

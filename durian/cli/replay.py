@@ -11,11 +11,11 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
 from durian import conf, match, roles
+from durian.audience import has_own_filter
 from durian.cli.dead import age
 from durian.cli.output import console, print_json, progress
 from durian.errors import InvalidFilter
 from durian.ids import first_event_id
-from durian.listeners import has_own_filter
 from durian.matcher import delivery_of, outgoing
 from durian.models import Attempt, Event, Listener
 from durian.names import fits, is_pattern

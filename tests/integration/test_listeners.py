@@ -19,17 +19,12 @@ from durian.event import Hook
 from durian.listeners import Listeners
 from durian.models import DeletedListener, Listener, ListenerClock
 from tests.integration.site import registered
+from tests.servers.free import wait_until
 
 pytestmark = pytest.mark.django_db
 
 URL = "http://where.joe/"
 PATIENCE = 20.0
-
-
-@pytest.fixture(autouse=True)
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only the version that an event carries makes these listeners look, not the time."""
-    monkeypatch.setattr(listeners, "LOOK_SECONDS", 3600.0)
 
 
 @pytest.fixture
@@ -286,16 +281,14 @@ def test_nothing_is_read_while_nothing_changed(
         kept.catch_up(version - 1)
 
 
-def test_a_database_restored_from_a_backup_is_noticed(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(listeners, "LOOK_SECONDS", 0.0)
+def test_a_database_restored_from_a_backup_is_noticed() -> None:
     kept, backup = Listeners(), make()
     backed_up = ListenerClock.now()
     later = make()
     assert found(kept) == [backup.pk, later.pk]
     Listener.objects.filter(pk=later.pk)._raw_delete("default")
     ListenerClock.objects.update(version=backed_up)
+    kept.refresh()
     assert found(kept) == [backup.pk]
     newest = make()
     assert found(kept) == [backup.pk, newest.pk]
@@ -420,6 +413,104 @@ def test_saving_and_deleting_at_once_do_not_lock_each_other_out(threads: Start) 
     two.join(PATIENCE)
     assert errors == []
     assert not Listener.objects.exists()
+
+
+# Applied beforehand, in a thread of its own
+
+
+@pytest.fixture
+def watched(kept: Listeners, threads: Start) -> Iterator[Listeners]:
+    thread = threads(kept.watch)
+    yield kept
+    kept.stop()
+    thread.join(PATIENCE)
+    assert not thread.is_alive()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_changes_are_applied_before_an_event_asks(
+    watched: Listeners, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    listener = make()
+    wait_until(lambda: watched.matching("person", {}) == [listener.pk], PATIENCE, "it is known")
+    with monkeypatch.context() as away:
+        away.setattr(ListenerClock._meta, "db_table", "no_such_table")
+        wait_until(lambda: "are not seen for now" in caplog.text, PATIENCE, "it is said")
+    listener.delete()
+    wait_until(lambda: not watched.matching("person", {}), PATIENCE, "it is known to be gone")
+
+
+class Gate:
+    """In the place of `match.parse`: the second filter is read when somebody lets it."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.reached, self.opened = threading.Event(), threading.Event()
+        self._parse, self._calls = match.parse, 0
+        monkeypatch.setattr(match, "parse", self)
+
+    def __call__(self, form: object, length: int) -> match.Filter:
+        self._calls += 1
+        if self._calls == 2:
+            self.reached.set()
+            assert self.opened.wait(PATIENCE)
+        return self._parse(form, length)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_events_go_on_while_changes_are_applied_that_they_need_not_know(
+    kept: Listeners, threads: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, before = make(), ListenerClock.now()
+    kept.catch_up(before)
+    new = sorted(make().pk for _ in range(3))
+    gate, found = Gate(monkeypatch), list[int]()
+
+    def ask(version: int) -> Callable[[], None]:
+        def run() -> None:
+            kept.catch_up(version)
+            found.extend(kept.matching("person", {}))
+
+        return run
+
+    watching = threads(kept.refresh)
+    assert gate.reached.wait(PATIENCE)
+    threads(ask(before)).join(PATIENCE)
+    assert old.pk in found
+    found.clear()
+    event = threads(ask(ListenerClock.now()))
+    event.join(0.2)
+    assert (event.is_alive(), found) == (True, [])
+    gate.opened.set()
+    event.join(PATIENCE)
+    watching.join(PATIENCE)
+    assert sorted(found) == [old.pk, *new]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_events_wait_while_a_restored_database_is_read(
+    kept: Listeners, threads: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = make(), make()
+    kept.catch_up(ListenerClock.now())
+    ListenerClock.objects.update(version=ListenerClock.now() - 1)
+    Listener.objects.filter(pk=one.pk)._raw_delete("default")
+    stays = Listener(pk=other.pk + 1, hook="person", url=URL, version=1)
+    stays.save_base(force_insert=True)
+    gate, found = Gate(monkeypatch), list[int]()
+
+    def ask() -> None:
+        kept.catch_up(0)
+        found.extend(kept.matching("person", {}))
+
+    watching = threads(kept.refresh)
+    assert gate.reached.wait(PATIENCE)
+    event = threads(ask)
+    event.join(0.2)
+    assert (event.is_alive(), found) == (True, [])
+    gate.opened.set()
+    event.join(PATIENCE)
+    watching.join(PATIENCE)
+    assert sorted(found) == [other.pk, stays.pk]
 
 
 # Out of the garbage collector's way

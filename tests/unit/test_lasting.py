@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from durian.lasting import forget, lasting
+from durian.lasting import forget, keep, lasting
 
 
 class Cycle:
@@ -33,6 +33,13 @@ def test_garbage_of_before_does_not_last() -> None:
     gone = weakref.ref(Cycle())
     with lasting():
         assert gone() is None
+
+
+def test_what_is_kept_is_not_looked_at_and_no_garbage_is_kept() -> None:
+    made, gone = Cycle(), weakref.ref(Cycle())
+    keep()
+    assert gone() is None
+    assert not any(one is made for one in gc.get_objects())
 
 
 def test_what_is_forgotten_can_be_collected() -> None:

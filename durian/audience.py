@@ -1,0 +1,103 @@
+"""Who wants an event: the listeners' filters, by hook and by pattern of hooks."""
+
+from typing import Any
+
+from durian import match
+from durian.hook import Hook
+from durian.names import fits, is_pattern
+from durian.patterns import Patterns
+from durian.registry import hooks
+
+
+class Audience:
+    """Listeners by number, each with a hook or a pattern of hooks, and a filter."""
+
+    def __init__(self) -> None:
+        self._shelf_of: dict[int, _Shelf] = {}
+        self._exact: dict[str, _Shelf] = {}
+        self._patterns: Patterns[_Shelf] = Patterns()
+
+    def __len__(self) -> int:
+        return len(self._shelf_of)
+
+    def put(self, listener: int, hook: str, wanted: match.Filter, conditions: Any) -> None:
+        """Have a listener, in the place of what was known of it; `conditions` is `wanted` as JSON.
+
+        The JSON is kept where a hook has an `event_filter` of its own to ask.
+        """
+        known = self._shelf_of.get(listener)
+        if known and known.hook != hook:
+            self.remove(listener)
+        shelf = self._shelf_of[listener] = self._shelf(hook)
+        shelf.put(listener, wanted, conditions)
+
+    def remove(self, listener: int) -> None:
+        """Have that listener no more, if it was there."""
+        shelf = self._shelf_of.pop(listener, None)
+        if shelf is None:
+            return
+        shelf.remove(listener)
+        if len(shelf):
+            return
+        if is_pattern(shelf.hook):
+            self._patterns.drop(shelf.hook)
+        else:
+            del self._exact[shelf.hook]
+
+    def matching(self, hook: str, payload: Any) -> list[int]:
+        """Return the listeners that want an event of `hook` with `payload`."""
+        exact = self._exact.get(hook)
+        found = exact.matching(hook, payload) if exact else []
+        for shelf in self._patterns.fitting(hook):
+            found.extend(shelf.matching(hook, payload))
+        return found
+
+    def _shelf(self, hook: str) -> "_Shelf":
+        shelf = self._patterns.get(hook) if is_pattern(hook) else self._exact.get(hook)
+        if shelf is None:
+            shelf = _Shelf(hook)
+            if is_pattern(hook):
+                self._patterns.put(hook, shelf)
+            else:
+                self._exact[hook] = shelf
+        return shelf
+
+
+class _Shelf:
+    """The listeners of one hook, or of one pattern of hooks."""
+
+    def __init__(self, hook: str) -> None:
+        self.hook = hook
+        self._index = match.FilterIndex()
+        self._conditions: dict[int, Any] = {}
+        self._keeps_conditions = any(
+            has_own_filter(one) and (one.name == hook or fits(hook, one.name))
+            for one in hooks.all()
+        )
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+    def put(self, listener: int, wanted: match.Filter, conditions: Any) -> None:
+        self._index.add(listener, wanted)
+        if self._keeps_conditions:
+            self._conditions[listener] = conditions
+
+    def remove(self, listener: int) -> None:
+        self._index.remove(listener)
+        self._conditions.pop(listener, None)
+
+    def matching(self, name: str, payload: Any) -> list[int]:
+        hook = hooks.get(name)
+        if hook is None or not has_own_filter(hook):
+            return self._index.matching(payload)
+        return [
+            listener
+            for listener, conditions in self._conditions.items()
+            if hook.event_filter(None, payload, conditions)
+        ]
+
+
+def has_own_filter(hook: Hook) -> bool:
+    """Say whether `hook` decides by an `event_filter` of its own."""
+    return type(hook).event_filter is not Hook.event_filter
