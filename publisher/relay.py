@@ -19,6 +19,9 @@ from durian.wire.wakeup import HasFileno
 from publisher.claims import FIRST, Row, claim, free, quarantine, settle, skips_locked
 
 BATCH = 500
+UNDER_WAY = 3
+"""Batches that are published at once: while the broker works at one, the database gives the next
+and marks the one before."""
 CONFIRM_SECONDS = 20.0
 """Less than any claim lasts: a row is not claimed by another relay while it is published."""
 
@@ -108,18 +111,14 @@ class Relay:
                 return  # Behind it there is nothing.
 
     def _publish(self, using: str, claims: Iterable[Sequence[Row]]) -> int:
-        """Publish the `claims` on rows of one database and return how many events that were.
-
-        Two batches are under way at most: while the broker works at one, the database gives the
-        next and marks the one before.
-        """
+        """Publish the `claims` on rows of one database and return how many events that were."""
         self._settle_rest(using)
         published, under_way = 0, self._unsettled[using]
         try:
             for rows in claims:
                 under_way.append(_Claimed(using, rows))
                 under_way[-1].write(self._connected(), self._broker.topology.events)
-                if len(under_way) == 2:
+                if len(under_way) == UNDER_WAY:
                     published += _finish_first(under_way)
             while under_way:
                 published += _finish_first(under_way)

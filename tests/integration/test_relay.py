@@ -18,7 +18,7 @@ from durian.signals import claim_requested, events_committed
 from publisher.claims import LEASE_SECONDS
 from publisher.handover import MAX_WAITING
 from publisher.loop import RelayLoop
-from publisher.relay import Relay
+from publisher.relay import BATCH, UNDER_WAY, Relay
 from tests.integration.site import ToldBroker
 from tests.servers.free import wait_until
 
@@ -516,8 +516,8 @@ def test_the_loop_survives_what_nobody_foresaw(
         wait_for(broker, 1)
 
 
-def test_stopping_ends_with_the_two_batches_under_way(broker: ToldBroker, relay: Relay) -> None:
-    hook.send_many([{"n": n} for n in range(1200)])
+def test_stopping_ends_with_the_batches_under_way(broker: ToldBroker, relay: Relay) -> None:
+    hook.send_many([{"n": n} for n in range(UNDER_WAY * BATCH + 200)])
     broker.confirms.clear()
     loop = RelayLoop(relay, sweep=None)
     with running(loop):
@@ -525,7 +525,7 @@ def test_stopping_ends_with_the_two_batches_under_way(broker: ToldBroker, relay:
         assert broker.asked.wait(PATIENCE)
         loop.stop()
         broker.confirms.set()
-    assert len(broker.published) == 1000
+    assert len(broker.published) == UNDER_WAY * BATCH
     assert Event.objects.filter(published_at=None, claimed_until=None).count() == 200
 
 
