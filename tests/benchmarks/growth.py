@@ -5,9 +5,13 @@
 
 import time
 from collections.abc import Iterator
+from contextlib import closing
+from itertools import cycle, islice
 
+from durian import roles
+from durian.wire.broker import Outgoing
+from durian.wire.publishing import publish_all
 from tests.benchmarks import load
-from tests.benchmarks.limits import publish
 from tests.benchmarks.meter import megabytes
 from tests.benchmarks.rows import Row
 from tests.benchmarks.stage import Stage
@@ -69,11 +73,12 @@ def _backlog(stage: Stage, backlog: int) -> Iterator[Row]:
 
 def _publish(stage: Stage, count: int) -> int:
     """Fill the deliverers' queue and return how many there are."""
-    made = load.listeners(LISTENERS, stage.nginx.url)
+    made, broker = load.listeners(LISTENERS, stage.nginx.url), roles.broker()
     contents = [load.delivery(one) for one in made]
+    messages = [Outgoing("", broker.topology.deliver, one) for one in contents]
     deadline, published = time.monotonic() + PUBLISH_SECONDS, 0
-    while published < count and time.monotonic() < deadline:
-        with stage.channel() as channel:
-            publish(channel, stage.queue("deliver"), BATCH, contents)
-        published += BATCH
+    with closing(broker.publisher()) as publisher:
+        while published < count and time.monotonic() < deadline:
+            publish_all(publisher, islice(cycle(messages), BATCH))
+            published += BATCH
     return published
