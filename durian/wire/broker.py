@@ -5,15 +5,16 @@ A publisher and a consumer each belong to one thread, which waits for their `fil
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
+
+import msgspec
 
 from durian.errors import Unavailable
 from durian.wire.topology import Topology
 
 
-@dataclass(frozen=True)
-class Outgoing:
+class Outgoing(msgspec.Struct, frozen=True):
     """A message to publish.
 
     `mandatory` asks for an error when no queue takes it; `patient` lets it wait for a moment, to be
@@ -24,13 +25,12 @@ class Outgoing:
     key: str
     body: bytes
     message_id: str = ""
-    headers: Mapping[str, Any] = field(default_factory=dict)
+    headers: Mapping[str, Any] = msgspec.field(default_factory=dict)
     mandatory: bool = True
     patient: bool = False
 
 
-@dataclass(frozen=True)
-class Incoming:
+class Incoming(msgspec.Struct, frozen=True):
     """A message that was consumed; `tag` is what the consumer acks."""
 
     tag: int

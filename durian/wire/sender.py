@@ -5,8 +5,9 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
+
+import msgspec
 
 from durian.errors import MessageRefused, TopologyError, Unavailable
 from durian.wire.backoff import Backoff
@@ -23,8 +24,7 @@ GATHER_MOST = 200
 Never = Callable[[MessageRefused], None]
 
 
-@dataclass(frozen=True)
-class _Parcel:
+class _Parcel(msgspec.Struct, frozen=True):
     message: Outgoing
     confirmed: Confirmed
     never: Never
