@@ -68,6 +68,7 @@ class Engine:
         self._multi.setopt(pycurl.M_TIMERFUNCTION, self._on_timer)
         self._wakeup = Wakeup()
         self._selector = selectors.DefaultSelector()
+        self._watched: set[int] = set()
         self._resolver = Resolver()
         for source in (self._wakeup, self._resolver):
             self._selector.register(source, selectors.EVENT_READ)
@@ -215,10 +216,12 @@ class Engine:
 
     def _on_socket(self, event: int, fd: int, multi: object, data: object) -> None:
         try:
-            if fd in self._selector.get_map():
+            if fd in self._watched:
+                self._watched.remove(fd)
                 self._selector.unregister(fd)
             if event != pycurl.POLL_REMOVE:
                 self._selector.register(fd, _INTERESTS[event])
+                self._watched.add(fd)
         except Exception:
             # libcurl would end every exchange; so, this one alone ends, at its deadline.
             logger.exception("A connection cannot be watched.")

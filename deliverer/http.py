@@ -102,7 +102,7 @@ class Exchange:
         self._answer = b""
         self._headers: list[bytes] = []
         self._headers_size = 0
-        called = _checked(settings.guard, request.url or "")
+        called = checked(settings.guard, request.url or "")
         self._host = called.host
         try:
             self._configure(called.url, settings, timeout - spent)
@@ -272,11 +272,13 @@ def name_of(request: PreparedRequest, settings: Settings) -> str:
     It is empty behind a proxy, too, which looks names up itself. Raises AddressRefused or
     InvalidURL.
     """
-    called = _checked(settings.guard, request.url or "")
+    called = checked(settings.guard, request.url or "")
     return "" if settings.proxy else called.name
 
 
-class _Called(NamedTuple):
+class Called(NamedTuple):
+    """What is called for a URL; `name` is what is looked up, empty for an address."""
+
     url: str
     host: str
     port: int
@@ -284,11 +286,11 @@ class _Called(NamedTuple):
 
 
 @lru_cache(maxsize=10_000)
-def _checked(guard: Guard, url: str) -> _Called:
+def checked(guard: Guard, url: str) -> Called:
     """Return what to call for `url`. Raises AddressRefused or InvalidURL."""
     parts = guard.check_url(url)
     host, port = parts.hostname or "", parts.port or DEFAULT_PORTS[parts.scheme]
-    return _Called(parts.geturl(), host, port, "" if is_address(host) else host)
+    return Called(parts.geturl(), host, port, "" if is_address(host) else host)
 
 
 def _text(value: str | bytes) -> str:

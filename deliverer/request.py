@@ -33,10 +33,15 @@ class StandardWebhooksAuth(AuthBase):
 def prepare(url: str, headers: Mapping[str, str]) -> PreparedRequest:
     """Return what all requests to a listener have in common. Raises InvalidURL."""
     common = {**headers, "User-Agent": USER_AGENT, "Content-Type": "application/json"}
+    template = PreparedRequest()
     try:
-        return requests.Request("POST", url, headers=common).prepare()
+        # Not all that `requests` prepares: there are no cookies, and each delivery has its body.
+        template.prepare_method("POST")
+        template.prepare_url(url, "")
+        template.prepare_headers(common)
     except requests.RequestException as error:
         raise InvalidURL(f"{url!r} cannot be called: {error}") from error
+    return template
 
 
 def request_for(

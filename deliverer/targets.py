@@ -11,6 +11,7 @@ from django.db import router
 from django.utils import timezone
 from requests import PreparedRequest
 
+from deliverer.http import checked
 from deliverer.request import prepare
 from durian.conf import guard
 from durian.database import available
@@ -148,7 +149,7 @@ def target_of(listener: Listener, hook: str) -> Target:
     KeyMissing when this process lacks the key to the listener's secrets.
     """
     known = hooks.get(hook)
-    url = guard().check_url(listener.url).geturl()
+    url = checked(guard(), listener.url).url
     options = from_config(listener.config, known.options if known else Options())
     return Target(
         listener=listener.pk,
