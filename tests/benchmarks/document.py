@@ -33,7 +33,7 @@ CPU = ".cpu."
 def markdown(run: dict[str, Any]) -> str:
     """Return the run as Markdown."""
     rows = [Row(**row) for row in run["rows"]]
-    figures = [row for row in rows if CPU not in row.key and not row.key.endswith(".others")]
+    figures = [row for row in rows if not _is_cost(row) and not row.key.endswith(".others")]
     parts = [
         f"Run on {run['date']}, in {run['minutes']:.0f} minutes.",
         "\n".join(_table(("", ""), run["machine"].items())),
@@ -48,11 +48,15 @@ def markdown(run: dict[str, Any]) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
+def _is_cost(row: Row) -> bool:
+    return CPU in row.key and row.unit == "µs/event"
+
+
 def _cpu_table(rows: Sequence[Row]) -> Iterator[str]:
     found: dict[str, dict[str, float]] = {}
     for row in rows:
         figure, is_cpu, process = row.key.partition(CPU)
-        if is_cpu and row.unit == "µs/event":
+        if is_cpu and _is_cost(row):
             found.setdefault(figure, {})[process] = row.value
         elif row.key.endswith(".others"):
             found.setdefault(row.key.removesuffix(".others"), {})["others, % of CPU"] = row.value
