@@ -34,7 +34,7 @@ from publisher.relay import Relay
 logger = logging.getLogger("durian")
 
 MATCHER_PREFETCH = 500
-PUBLISHER_SWEEP_SECONDS = 0.2
+PUBLISHER_SWEEP_SECONDS = 0.25
 """How often `durian publisher` looks into the outboxes: nobody nudges it."""
 MATCHER_SWEEP_SECONDS = 2.0
 """How often a matcher looks for what a web process or a script that ended left behind."""
