@@ -2,25 +2,23 @@
 
 One deadline covers resolving, connecting, TLS, sending and receiving. Redirects are not followed,
 TLS is verified, the guard sees every URL and every address before a socket to it is opened, nothing
-of the environment (proxies, .netrc) is used, no cookie is kept, and of an answer at most MAX_ANSWER
-bytes and MAX_HEADERS bytes of headers.
+of the environment (proxies, .netrc) is used, no cookie is kept, and of an answer no more than
+deliverer/answer.py takes.
 """
 
-import io
 import logging
 import socket
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from http import HTTPStatus
 from typing import Any, NamedTuple
 
 import certifi
 import pycurl
 from requests import PreparedRequest, Response
-from requests.structures import CaseInsensitiveDict
 
+from deliverer.answer import Answer
 from durian.errors import (
     ConnectionFailed,
     DeadlineExceeded,
@@ -31,15 +29,6 @@ from durian.errors import (
 from durian.guard import DEFAULT_PORTS, Guard, is_address
 
 logger = logging.getLogger("durian.deliverer")
-
-MAX_ANSWER = 16 * 1024
-"""Bytes that are kept of an answer's body; the rest is not read."""
-
-MAX_HEADERS = 16 * 1024
-"""Bytes that are kept of an answer's headers; libcurl itself gives up after 300 kB."""
-
-MAX_STATUS_LINE = 100
-"""Characters of an incomplete answer's first line that an error repeats."""
 
 # pycurl has no names for these two codes of libcurl.
 _HTTP2_STREAM, _TOO_LARGE = 92, 100
@@ -99,9 +88,7 @@ class Exchange:
         self._guard = settings.guard
         self._failure: DeliveryError | None = None
         self._connecting = False
-        self._answer = b""
-        self._headers: list[bytes] = []
-        self._headers_size = 0
+        self._answer = Answer()
         called = checked(settings.guard, request.url or "")
         self._host = called.host
         try:
@@ -116,8 +103,10 @@ class Exchange:
 
     def result(self, code: int = 0, message: str = "") -> Result:
         """Return the answer, or why there is none; `code` and `message` are libcurl's."""
-        cut = code == pycurl.E_WRITE_ERROR and len(self._answer) == MAX_ANSWER
-        return self._error(code, message) if code and not cut else self._response()
+        cut = code == pycurl.E_WRITE_ERROR and self._answer.full
+        if code and not cut:
+            return self._error(code, message)
+        return self._answer.response(self._request, self._handle.getinfo(pycurl.RESPONSE_CODE))
 
     def _configure(self, url: str, settings: Settings, seconds: float) -> None:
         set_option = self._handle.setopt
@@ -130,8 +119,8 @@ class Exchange:
         set_option(pycurl.PROXY, settings.proxy)
         set_option(pycurl.NOPROXY, "")
         set_option(pycurl.CAINFO, settings.ca_bundle)
-        set_option(pycurl.HEADERFUNCTION, self._on_header)
-        set_option(pycurl.WRITEFUNCTION, self._on_body)
+        set_option(pycurl.HEADERFUNCTION, self._answer.take_line)
+        set_option(pycurl.WRITEFUNCTION, self._answer.take_body)
         if not settings.proxy:
             set_option(pycurl.OPENSOCKETFUNCTION, self._on_socket)
 
@@ -148,9 +137,12 @@ class Exchange:
 
     def _header_lines(self) -> list[str]:
         # An empty value is written with a semicolon: a colon would remove the header.
+        headers = self._request.headers
+        # Their items(), which look each value up, would take three times as long.
+        values = (value for _, value in headers.lower_items())
         lines = [
             f"{name}: {_text(value)}" if value else f"{name};"
-            for name, value in self._request.headers.items()
+            for name, value in zip(headers, values, strict=True)
         ]
         together = "".join(lines)
         if "\r" in together or "\n" in together:
@@ -176,35 +168,6 @@ class Exchange:
             self._failure = ConnectionFailed(f"No socket could be opened: {error}")
         return int(pycurl.SOCKET_BAD)
 
-    def _on_header(self, line: bytes) -> None:
-        if line.startswith(b"HTTP/"):  # that of a proxy and 1xx are followed by another one
-            self._headers, self._headers_size = [], 0
-        self._headers_size += len(line)
-        if self._headers_size <= MAX_HEADERS:
-            self._headers.append(line)
-
-    def _on_body(self, data: bytes) -> int | None:
-        room = MAX_ANSWER - len(self._answer)
-        self._answer += data[:room]
-        # Taking less than was offered ends the exchange: the rest is not worth its bytes.
-        return None if len(data) <= room else 0
-
-    def _response(self) -> Response:
-        response = Response()
-        response.status_code = self._handle.getinfo(pycurl.RESPONSE_CODE)
-        response.reason = _reason(response.status_code)
-        response.headers = CaseInsensitiveDict(self._received_headers())
-        response.url = self._request.url or ""
-        response.request = self._request
-        response.raw = io.BytesIO(self._answer)
-        response._content = self._answer
-        response._content_consumed = True  # type: ignore[attr-defined]
-        return response
-
-    def _received_headers(self) -> list[tuple[str, str]]:
-        pairs = (line.decode("latin-1").partition(":") for line in self._headers[1:])
-        return [(name.strip(), value.strip()) for name, colon, value in pairs if colon]
-
     def _error(self, code: int, message: str) -> DeliveryError:
         # Of several addresses, one may have been refused and another one be down for now.
         if self._failure and not self._connecting:
@@ -212,8 +175,7 @@ class Exchange:
         kind = _KINDS.get(code, ConnectionFailed)
         if kind is DeadlineExceeded:
             message = f"No complete answer within {self._timeout:g} s: {self._stage()}{message}"
-        if self._headers:
-            begun = self._headers[0].decode("latin-1").rstrip()[:MAX_STATUS_LINE]
+        if begun := self._answer.begun:
             message = f"{message} (after {begun!r})"
         return kind(message)
 
@@ -295,11 +257,3 @@ def checked(guard: Guard, url: str) -> Called:
 
 def _text(value: str | bytes) -> str:
     return value if isinstance(value, str) else value.decode("latin-1")
-
-
-@lru_cache
-def _reason(status: int) -> str:
-    try:
-        return HTTPStatus(status).phrase
-    except ValueError:
-        return ""

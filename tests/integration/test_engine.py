@@ -12,7 +12,8 @@ import pytest
 import requests
 from requests import Response
 
-from deliverer.http import MAX_ANSWER, MAX_HEADERS, Result, Settings
+from deliverer.answer import MAX_ANSWER, MAX_HEADERS
+from deliverer.http import Result, Settings
 from durian.errors import (
     AddressRefused,
     ConnectionFailed,

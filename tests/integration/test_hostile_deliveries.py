@@ -15,7 +15,7 @@ import pytest
 from django.db import connections
 from pytest_django.plugin import DjangoDbBlocker
 
-from deliverer.http import MAX_ANSWER
+from deliverer.answer import MAX_ANSWER
 from durian import roles
 from durian.models import Attempt, Listener
 from durian.policy import MAX_RETRY_AFTER

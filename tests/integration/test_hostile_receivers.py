@@ -19,8 +19,9 @@ import pytest
 import requests
 from requests import Response
 
+from deliverer.answer import MAX_ANSWER, MAX_HEADERS
 from deliverer.handler import judge
-from deliverer.http import MAX_ANSWER, MAX_HEADERS, Result, Settings
+from deliverer.http import Result, Settings
 from deliverer.targets import Target
 from durian.errors import (
     ConnectionFailed,
