@@ -1,7 +1,5 @@
 """Filters filed by what they need, so that a payload finds those that it may satisfy."""
 
-from collections.abc import Iterable
-
 from durian.match.anchors import Anchor, Clause
 from durian.match.parts import Part
 from durian.match.places import Found, Place
@@ -15,7 +13,7 @@ NESTED = 8
 
 
 class Entry:
-    """One filter, and the keys of all who share it.
+    """One filter, and the keys of all who share it: itself where there is one, as nearly always.
 
     `rest` is what a payload that finds the entry has to be asked still.
     """
@@ -25,7 +23,7 @@ class Entry:
     def __init__(self, parts: tuple[Part, ...]) -> None:
         self.parts = parts
         self.rest = parts
-        self.keys: tuple[int, ...] | set[int] = ()
+        self.keys: int | tuple[int, ...] | set[int] = ()
         self.homes: tuple[Bucket | Branch, ...] = ()
         self.spread = False
         """Whether it is filed under several anchors, of which a payload needs one."""
@@ -104,8 +102,9 @@ class Branch:
             shelf.place.release()
             self._close_if_empty()
 
-    def candidates(self, found: Found) -> Iterable[Entry]:
-        """Every entry that a payload may satisfy, each once, and not many others."""
+    def candidates(self, found: Found) -> list[Entry]:
+        """Every entry that a payload may satisfy, and not many others; one that is spread may come
+        several times."""
         entries: list[Entry] = []
         branches = [self]
         for branch in branches:  # which grow meanwhile
@@ -117,8 +116,7 @@ class Branch:
                             entries += bucket
                         elif bucket is not None:
                             branches.append(bucket)
-        # One that is spread may have been found twice.
-        return dict.fromkeys(entries)
+        return entries
 
     def _choose(self, entry: Entry) -> tuple[Clause | None, tuple[Part, ...]]:
         """The best clause, and the parts that are open still when a payload has it."""

@@ -51,8 +51,7 @@ class FilterIndex:
     def remove(self, key: int) -> None:
         """Have no filter under that key any more. Raises KeyError when there is none."""
         entry = self._keys.pop(key)
-        _take(entry, key)
-        if not entry.keys:
+        if not _take(entry, key):
             del self._entries[entry.parts]
             entry.take_out()
             self._parts.release(entry.parts)
@@ -72,12 +71,20 @@ class FilterIndex:
     def _matching(self, whole: dict[str, object]) -> list[int]:
         answers = _Answers(whole)
         keys: list[int] = []
+        spread: set[Entry] = set()
         for entry in self._root.candidates(self._places.look(whole)):
+            if entry.spread:
+                if entry in spread:
+                    continue
+                spread.add(entry)
             for part in entry.rest:
                 if not answers[part]:
                     break
             else:
-                keys += entry.keys
+                if isinstance(entry.keys, int):
+                    keys.append(entry.keys)
+                else:
+                    keys += entry.keys
         effort.report(answers.costly)
         return keys
 
@@ -107,15 +114,23 @@ class _Answers(dict[Part, bool]):
 
 
 def _put(entry: Entry, key: int) -> None:
-    if isinstance(entry.keys, set):
-        entry.keys.add(key)
+    keys = entry.keys
+    if isinstance(keys, set):
+        keys.add(key)
+    elif keys == ():
+        entry.keys = key
     else:
-        keys = (*entry.keys, key)
-        entry.keys = keys if len(keys) <= MANY else set(keys)
+        several = (keys, key) if isinstance(keys, int) else (*keys, key)
+        entry.keys = several if len(several) <= MANY else set(several)
 
 
-def _take(entry: Entry, key: int) -> None:
-    if isinstance(entry.keys, set):
-        entry.keys.remove(key)
+def _take(entry: Entry, key: int) -> bool:
+    """Say whether the entry has other keys left."""
+    keys = entry.keys
+    if isinstance(keys, int):
+        return False
+    if isinstance(keys, set):
+        keys.remove(key)
     else:
-        entry.keys = tuple(one for one in entry.keys if one != key)
+        keys = entry.keys = tuple(one for one in keys if one != key)
+    return bool(keys)
