@@ -13,10 +13,11 @@ from durian.match.choices import (
     const_to_matchable,
     mtuplelist_to_matchdict,
 )
-from durian.match.conditions import Any, Contains, Endswith, Is, Like, Startswith
+from durian.match.conditions import Any, Contains, Is
 from durian.match.filter import Filter
 from durian.match.index import FilterIndex
 from durian.match.jsonform import deepmatch, parse, to_json
+from durian.match.texts import Endswith, Like, Startswith
 
 __all__ = [
     "CONDITION_CONTAINS",

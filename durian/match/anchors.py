@@ -7,32 +7,25 @@ from typing import Any as Anything
 from typing import NamedTuple
 
 from durian.match.compound import And, Fields, Joined, Members, Or, Together
+from durian.match.condition import Condition, ElementCondition
 from durian.match.conditions import (
-    Condition,
     Contains,
-    ElementCondition,
-    Endswith,
     Exists,
     Gt,
     Gte,
     Has,
     In,
     Is,
-    Like,
     Lt,
     Lte,
     Ordered,
-    Startswith,
 )
 from durian.match.literal import CONTAINERS, freeze
 from durian.match.places import Path
+from durian.match.ranges import LARGEST, Above, Below, Cells, as_end, beginnings, cells
 from durian.match.shelves import (
     AFFIX,
     GRAM,
-    LARGEST,
-    Above,
-    Below,
-    Cells,
     Exact,
     Grams,
     Prefixes,
@@ -40,10 +33,8 @@ from durian.match.shelves import (
     Shelf,
     Suffixes,
     Token,
-    as_end,
-    beginnings,
-    cells,
 )
+from durian.match.texts import Endswith, Like, Startswith
 
 # Parts of a text that are offered as anchors, all over it: enough to find a rare one.
 PARTS = 5

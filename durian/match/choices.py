@@ -4,7 +4,9 @@ from collections.abc import Iterable
 from typing import Final
 
 from durian.errors import InvalidFilter
-from durian.match.conditions import Any, Condition, Contains, Endswith, Is, Like, Startswith
+from durian.match.condition import Condition
+from durian.match.conditions import Any, Contains, Is
+from durian.match.texts import Endswith, Like, Startswith
 
 CONDITION_PASS: Final = 0
 CONDITION_EXACT: Final = 1

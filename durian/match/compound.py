@@ -2,7 +2,7 @@
 
 from typing import cast
 
-from durian.match.conditions import Condition, ElementCondition
+from durian.match.condition import Condition, ElementCondition
 from durian.match.effort import look_at
 from durian.match.literal import MISSING
 

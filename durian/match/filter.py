@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from durian.match.conditions import Condition
+from durian.match.condition import Condition
 from durian.match.effort import FILTER_STEPS, allow_all, report, within
 
 

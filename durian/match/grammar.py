@@ -6,24 +6,21 @@ from typing import Final, cast
 
 from durian.errors import InvalidFilter
 from durian.match.compound import And, Fields, Joined, Members, Neq, Nin, Not, Or, Together
+from durian.match.condition import Condition, ElementCondition
 from durian.match.conditions import (
     Any,
-    Condition,
     Contains,
-    ElementCondition,
-    Endswith,
     Exists,
     Gt,
     Gte,
     Has,
     In,
     Is,
-    Like,
     Lt,
     Lte,
-    Startswith,
 )
 from durian.match.literal import show
+from durian.match.texts import Endswith, Like, Startswith
 
 
 def build(value: object, path: str = "") -> Condition:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from durian.match import effort
 from durian.match.branch import Branch, Entry
-from durian.match.conditions import Condition
+from durian.match.condition import Condition
 from durian.match.filter import Filter
 from durian.match.parts import Part, Parts
 from durian.match.places import Place

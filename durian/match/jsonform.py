@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Final, cast
 
 from durian.errors import InvalidFilter
-from durian.match.conditions import Condition
+from durian.match.condition import Condition
 from durian.match.filter import Filter
 from durian.match.grammar import build
 from durian.match.literal import CONTAINERS, MAX_DEPTH, children, show

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from durian.match.anchors import Clause, clauses
 from durian.match.compound import And, Fields, Together
-from durian.match.conditions import Condition
+from durian.match.condition import Condition
 from durian.match.literal import MISSING
 
 

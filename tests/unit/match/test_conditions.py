@@ -7,7 +7,7 @@ import pytest
 
 from durian.errors import InvalidFilter
 from durian.match import Any, Contains, Endswith, Is, Like, Startswith, deepmatch
-from durian.match.conditions import Condition
+from durian.match.condition import Condition
 
 MATCHERS = [Any(), Is("x"), Startswith("x"), Endswith("x"), Contains("x"), Like("x")]
 
