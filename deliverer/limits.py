@@ -209,9 +209,10 @@ class Limits:
             return Pause(one_rest(share.breaker.hold(now) + self._returns_at - now), away=True)
         moment = self._ahead(share, rate, now) + len(share.line) * share.seconds / self._cap
         share.moments.reserve()
-        if not rate:
+        overdue = share.silence(now, self._awake_since) - share.best
+        if not rate and overdue > 0:
             # Who has said nothing for a while is likely to do so for as long again.
-            moment = max(moment, one_rest(share.silence(now, self._awake_since)))
+            moment = max(moment, one_rest(overdue))
         return Pause(max(moment, LEAST_WAIT))
 
     def _ahead(self, share: Share, rate: float, now: float) -> float:

@@ -151,21 +151,23 @@ def target_of(listener: Listener, hook: str) -> Target:
     known = hooks.get(hook)
     url = checked(guard(), listener.url).url
     options = from_config(listener.config, known.options if known else Options())
+    signer, good_until = _signing(listener)
     return Target(
         listener=listener.pk,
         state=listener.state,
         options=options,
         template=prepare(url, options.headers),
-        signer=_signer(listener),
-        good_until=listener.next_expiry(),
+        signer=signer,
+        good_until=good_until,
     )
 
 
-def _signer(listener: Listener) -> Signer:
+def _signing(listener: Listener) -> tuple[Signer, datetime | None]:
+    """Return what signs for `listener`, and until when."""
     if listener.state != Listener.State.ACTIVE:
         # Nothing is sent to it: what waits is cancelled, whatever its secrets are.
-        return Signer([generate_secret()])
+        return Signer([generate_secret()]), None
     try:
-        return Signer(listener.signing_secrets())
+        return Signer(listener.signing_secrets()), listener.next_expiry()
     except ConfigurationError as error:
         raise KeyMissing(str(error)) from error

@@ -102,6 +102,18 @@ def test_a_listener_whose_secrets_cannot_be_read_waits_in_the_broker_and_keeps_n
     assert "ENCRYPTION_KEYS" in caplog.text
 
 
+def test_what_waits_for_a_paused_listener_is_cancelled_whatever_its_secrets_are(
+    sent: Deliveries,
+) -> None:
+    paused = listener("http://127.0.0.1:9/")
+    Listener.objects.filter(pk=paused.pk).update(
+        secrets="encrypted with a key that is lost", state=Listener.State.PAUSED
+    )
+    with sent.running():
+        sent.send(paused)
+        wait_for_outcomes(paused, [Attempt.Outcome.CANCELLED])
+
+
 def test_an_answer_that_is_no_text_is_logged(sent: Deliveries, hostile: str) -> None:
     one = listener(hostile, retry=False)
     with sent.running():

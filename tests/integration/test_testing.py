@@ -78,7 +78,7 @@ def test_no_relay_is_started_by_what_is_never_committed(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.DURIAN = {"RELAY": "thread"}
-    monkeypatch.setattr(background, "nudge", lambda: pytest.fail("a relay was started"))
+    monkeypatch.setattr(background, "give", lambda *_: pytest.fail("a relay was started"))
     Hook("myhook").send()
 
 

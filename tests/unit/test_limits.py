@@ -206,6 +206,15 @@ def test_a_receiver_that_takes_its_time_is_not_silent() -> None:
     assert desk.admit().waits
 
 
+def test_who_waits_for_a_receiver_that_takes_its_time_rests_no_longer_for_that() -> None:
+    desk = Desk(cap=100)
+    desk.succeed(times=START, seconds=5.0)
+    desk.many(2 * START)
+    in_line = desk.many(3)
+    desk.wait(LINE_SECONDS)
+    assert max(one.wait for one in in_line) <= LEAST_WAIT + 0.1
+
+
 def test_what_the_process_slept_through_tells_nothing_of_the_receiver() -> None:
     desk = Desk(total=100, cap=50)
     desk.succeed(times=START)
