@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import islice
 from operator import attrgetter
 from typing import Any as Anything
 from typing import NamedTuple
@@ -27,12 +28,14 @@ from durian.match.shelves import (
     AFFIX,
     GRAM,
     Exact,
+    Gaps,
     Grams,
     Prefixes,
     Present,
     Shelf,
     Suffixes,
     Token,
+    around_spaces,
 )
 from durian.match.texts import Endswith, Like, Startswith
 
@@ -114,7 +117,9 @@ def _contains(condition: Contains, path: Path) -> list[Clause]:
         starts = range(0, last + 1, math.ceil((last + 1) / PARTS))
         # Of those that are as good the first is taken, and beginnings are the most often alike.
         inside_out = sorted(starts, key=lambda at: abs(2 * at - last))
-        return [Clause((Anchor(path, Grams, part[at : at + GRAM]),)) for at in inside_out]
+        grams = [Clause((Anchor(path, Grams, part[at : at + GRAM]),)) for at in inside_out]
+        gaps = islice(around_spaces(part), PARTS)
+        return [Clause((Anchor(path, Gaps, gap),)) for gap in gaps] + grams
     return [Clause((Anchor(path, Exact, freeze(part)),))]
 
 

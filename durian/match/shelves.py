@@ -5,13 +5,14 @@ bucket can match. A look-up costs what is in use (lengths, sizes), not how many 
 """
 
 from collections import Counter
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Iterator
 from typing import Any, ClassVar, cast
 
 from durian.match.literal import CONTAINERS, PLAIN, freeze
 from durian.match.places import Place
 
 GRAM = 6
+HALF = GRAM // 2
 AFFIX = 32
 
 Token = Hashable
@@ -130,10 +131,31 @@ class Grams(Measured):
         for text in _texts(values):
             if len(self.buckets) < len(text):
                 found.update(part for part in self.buckets if cast("str", part) in text)
-            for length in self.measures if len(self.buckets) >= len(text) else ():
-                parts = (text[at : at + length] for at in range(len(text) - length + 1))
-                found |= self.buckets.keys() & parts
+            else:
+                found |= self.buckets.keys() & self._parts(text)
         return found
+
+    def _parts(self, text: str) -> Iterator[str]:
+        for length in self.measures:
+            for at in range(len(text) - length + 1):
+                yield text[at : at + length]
+
+
+class Gaps(Grams):
+    """Tokens are parts of a string around a space: a text has fewer of them than of other parts."""
+
+    __slots__ = ()
+
+    def _parts(self, text: str) -> Iterator[str]:
+        return around_spaces(text)
+
+
+def around_spaces(text: str) -> Iterator[str]:
+    """The parts of `GRAM` characters that have a space in their middle."""
+    at = text.find(" ", HALF)
+    while 0 <= at <= len(text) - HALF:
+        yield text[at - HALF : at + HALF]
+        at = text.find(" ", at + 1)
 
 
 def _texts(values: list[object]) -> list[str]:

@@ -1,6 +1,7 @@
 """The index answers as evaluating every filter would, whatever was added and removed before."""
 
 import gc
+from itertools import product
 from random import Random
 from types import FunctionType, ModuleType
 from typing import Any as Json
@@ -126,6 +127,17 @@ def test_finds_ranges_of_text(ranges: list[tuple[str, str]], text: str) -> None:
     both.assert_agree({"a": text})
 
 
+PHRASES = st.lists(st.sampled_from(["", "a", "ba", "abb", "bab", "abab"]), max_size=6).map(" ".join)
+# So many that a text is looked at by its spaces, not each phrase looked for in it.
+EVERY_GAP = [f"{a}{b}{c} {d}{e}" for a, b, c, d, e in product("ab", repeat=5)]
+
+
+@given(st.lists(PHRASES, max_size=10), PHRASES)
+def test_finds_phrases(phrases: list[str], text: str) -> None:
+    forms = [{"a": {"$contains": phrase}} for phrase in EVERY_GAP + phrases]
+    Both(dict(enumerate(forms))).assert_agree({"a": text})
+
+
 @pytest.mark.parametrize("payload", [payload for _, payload in HITS + MISSES], ids=repr)
 def test_answers_as_the_rules_say(payload: Json) -> None:
     EVERY_RULE.assert_agree(payload)
@@ -236,6 +248,20 @@ def test_a_phrase_is_not_asked_about_for_its_first_word(monkeypatch: pytest.Monk
     assert index.matching({"a": f"{' '.join(words[:200])} {words[-7]}"}) == []
     assert index.matching({"a": f"{words[7]} {words[-7]}"}) == [7]
     assert len(asked) < 10
+
+
+def test_phrases_alike_around_their_spaces_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    index = index_of({key: {"a": {"$contains": f"order no {key:06}x"}} for key in range(300)})
+    asked = []
+    matches = Contains.matches
+
+    def count(condition: Contains, value: object) -> bool:
+        asked.append(condition)
+        return matches(condition, value)
+
+    monkeypatch.setattr(Contains, "matches", count)
+    assert index.matching({"a": "of the order no 000123x"}) == [123]
+    assert len(asked) < 50
 
 
 def test_asks_what_many_filters_have_in_common_once(monkeypatch: pytest.MonkeyPatch) -> None:
