@@ -91,8 +91,7 @@ class Limits:
         with self._lock:
             share, now = self._shares[listener], self._now()
             self._end(share)
-            # What this process has slept through tells nothing of the receiver.
-            if now - seconds >= self._awake_since:
+            if not self._slept_through(seconds, now):
                 if away:
                     opened = share.failed(now, seconds)
                 else:
@@ -226,6 +225,10 @@ class Limits:
                 self._shares = {key: one for key, one in self._shares.items() if not one.idle(now)}
             share = self._shares[listener] = Share(now)
         return share
+
+    def _slept_through(self, seconds: float, now: float) -> bool:
+        """Say whether a POST that took so many `seconds` tells of this process's sleep alone."""
+        return now - seconds < self._awake_since and now - self._awake_since < ASLEEP_SECONDS
 
     def _now(self) -> float:
         """Return the time, and take note of it: between two of these the process may have slept."""

@@ -39,9 +39,9 @@ class Background:
         )
         atexit.register(self._finish)
 
-    def claim(self, count: int) -> datetime | None:
+    def claim_until(self, count: int) -> datetime | None:
         """Return until when `count` events about to be recorded are this process's own, if so."""
-        return self._relay.claim(count) if self._relay else None
+        return self._relay.claim_until(count) if self._relay else None
 
     def give(self, using: str, events: Sequence[Event]) -> None:
         """Have `events`, and what else is in the outboxes if there are none, published now.
@@ -96,7 +96,7 @@ background = Background()
 
 def on_claim_requested(count: int, **_: Any) -> datetime | None:
     """Claim events for the relay of this process, if it has one."""
-    return background.claim(count) if conf.config().relay == "thread" else None
+    return background.claim_until(count) if conf.config().relay == "thread" else None
 
 
 def on_events_committed(using: str, events: Sequence[Event], **_: Any) -> None:

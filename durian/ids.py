@@ -19,8 +19,11 @@ def new_event_id() -> uuid.UUID:
 
 
 def first_event_id(moment: datetime) -> uuid.UUID:
-    """Return the smallest id of an event that is raised in the millisecond of `moment`."""
-    milliseconds = int(moment.timestamp() * 1000)
+    """Return the smallest id of an event that is raised in the millisecond of `moment`.
+
+    Before 1970 none was.
+    """
+    milliseconds = max(int(moment.timestamp() * 1000), 0)
     return uuid.UUID(int=milliseconds << 80 | 0x7 << 76 | 0x2 << 62)
 
 

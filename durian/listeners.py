@@ -93,7 +93,6 @@ class Listeners:
                 # A database restored from a backup: what is known counts for nothing. From here on
                 # every event waits.
                 self._version = -1
-                forget()
             if self._version < 0:
                 self._read_all(home)
             elif now > self._version:
@@ -107,7 +106,11 @@ class Listeners:
             for listener, hook, asked in _read(active):
                 if asked:
                     audience.put(listener, hook, *asked)
-        self._audience, self._changes = audience, 0
+        old, self._audience, self._changes = len(self._audience), audience, 0
+        if old:
+            # It is full of cycles, which no collection was to look at any more.
+            forget()
+            keep()
 
     def _read_changes(self, home: str) -> None:
         # Deletions first: a listener may have come back since, under its old number.

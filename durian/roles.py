@@ -35,7 +35,7 @@ logger = logging.getLogger("durian")
 
 MATCHER_PREFETCH = 500
 PUBLISHER_SWEEP_SECONDS = 0.25
-"""How often `durian publisher` looks into the outboxes: nobody nudges it."""
+"""How often `durian publisher` looks into the outboxes: nobody tells it of events."""
 MATCHER_SWEEP_SECONDS = 2.0
 """How often a matcher looks for what a web process or a script that ended left behind."""
 PARKING_STEP = 32.0
@@ -67,9 +67,9 @@ class PublisherRole:
     def __init__(self, sweep: float | None = PUBLISHER_SWEEP_SECONDS) -> None:
         self._loop = RelayLoop(Relay(broker(), conf.config().outbox_databases), sweep)
 
-    def claim(self, count: int) -> datetime | None:
+    def claim_until(self, count: int) -> datetime | None:
         """Return until when `count` events about to be recorded are this publisher's own, if so."""
-        return self._loop.claim(count)
+        return self._loop.claim_until(count)
 
     def give(self, using: str, events: Sequence[Event]) -> None:
         """Take `events` that were committed to the database `using`."""

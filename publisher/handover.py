@@ -15,10 +15,10 @@ from durian.models import Event
 from publisher.claims import Row, row_of
 
 LEASE_SECONDS = 30.0
-"""How long an event is this process's own. More than the broker may take to confirm."""
+"""How long an event is this process's own, from its INSERT on."""
 
 MAX_WAITING = 1000
-"""What is over it is left to those who claim."""
+"""While so many wait, what is recorded is left to those who claim."""
 
 
 class Handover:
@@ -29,7 +29,7 @@ class Handover:
         """Whether the relay would publish at once what it is given."""
         self._given: deque[tuple[str, Row]] = deque()
 
-    def claim(self, count: int) -> datetime | None:
+    def claim_until(self, count: int) -> datetime | None:
         """Return until when `count` events about to be recorded are this process's own.
 
         None is for those that any relay may claim.
@@ -43,8 +43,7 @@ class Handover:
 
         Return False if there is none: something may be in the outbox for whoever claims it.
         """
-        now = timezone.now()
-        own = [event for event in events if event.claimed_until and event.claimed_until > now]
+        own = [event for event in events if event.claimed_until]
         self._given.extend((using, row_of(event)) for event in own)
         return bool(own)
 
@@ -54,13 +53,9 @@ class Handover:
         return len(self._given)
 
     def fetch(self, limit: int) -> tuple[str, list[Row]]:
-        """Return a database and up to `limit` of its events that were given, the oldest first.
-
-        Left out is what is no longer this process's own.
-        """
-        using, rows, now = "", list[Row](), timezone.now()
+        """Return a database and up to `limit` of its events that were given, the oldest first."""
+        using, rows = "", list[Row]()
         while self._given and len(rows) < limit and (not rows or self._given[0][0] == using):
             using, row = self._given.popleft()
-            if row.claimed_until and row.claimed_until > now:
-                rows.append(row)
+            rows.append(row)
         return using, rows

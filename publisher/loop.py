@@ -1,4 +1,5 @@
-"""The relay's loop: drains when nudged, sweeps now and then, backs off while something is away."""
+"""The relay's loop: publishes what it is given, sweeps now and then, backs off while something is
+away."""
 
 import logging
 import threading
@@ -29,7 +30,7 @@ class RelayLoop:
     """Runs a relay until it is stopped.
 
     With `sweep` it looks into the outboxes every so many seconds, for what others left behind;
-    with None only when nudged.
+    with None only for what it is told of by `give`.
     """
 
     def __init__(self, relay: Relay, sweep: float | None) -> None:
@@ -45,12 +46,12 @@ class RelayLoop:
         self._next_sweep = 0.0
         self._next_turn = 0.0
 
-    def claim(self, count: int) -> datetime | None:
+    def claim_until(self, count: int) -> datetime | None:
         """Return until when `count` events about to be recorded are this loop's, None if nobody's.
 
         From any thread; never blocks.
         """
-        return self._handover.claim(count)
+        return self._handover.claim_until(count)
 
     def give(self, using: str, events: Sequence[Event]) -> None:
         """Take `events`, committed to the database `using`. From any thread; never blocks.
@@ -66,6 +67,7 @@ class RelayLoop:
 
     def stop(self) -> None:
         """Let `run` return after the batch under way and what it was given. From any thread."""
+        self._handover.is_open = False
         self._stopping.set()
         self._wakeup.set()
 
@@ -79,14 +81,18 @@ class RelayLoop:
 
     def run(self) -> None:
         """Publish until `stop`."""
-        while not self._stopping.is_set():
-            wait = self._publish_if_due()
-            wait_readable([self._wakeup, *self._relay.sources()], wait)
-            self._wakeup.clear()
-            self._relay.keep_alive()
-        while self._handover.waiting and self._publish(sweeps=False):
-            pass
-        self._relay.close()
+        try:
+            while not self._stopping.is_set():
+                wait = self._publish_if_due()
+                wait_readable([self._wakeup, *self._relay.sources()], wait)
+                self._wakeup.clear()
+                self._relay.keep_alive()
+            while self._handover.waiting and self._publish(sweeps=False):
+                pass
+        finally:
+            # Whatever ended it, nobody shall leave events to it.
+            self._handover.is_open = False
+            self._relay.close()
 
     def _publish_if_due(self) -> float:
         """Publish unless it is too early, and return the seconds to wait for what comes next."""
@@ -125,7 +131,10 @@ class RelayLoop:
         using, rows = self._handover.fetch(BATCH)
         if self._handover.waiting:
             self._nudged.set()
-        return self._relay.publish(using, rows) if rows else 0
+        published = self._relay.publish(using, rows) if rows else 0
+        if published < len(rows):
+            self._unclaimed.set()
+        return published
 
     def _gather(self, published: int) -> None:
         rest = min(max(GATHER_SECONDS_EACH * published, GATHER_SECONDS), GATHER_MOST_SECONDS)

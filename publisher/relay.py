@@ -6,8 +6,10 @@ died had claimed is free again when its claim is over.
 
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import timedelta
 
 from django.db import router
+from django.utils import timezone
 
 from durian.database import available
 from durian.errors import MessageRefused, Unavailable
@@ -16,14 +18,14 @@ from durian.wire.broker import Broker, Outgoing, Publisher
 from durian.wire.messages import EventMessage, encode
 from durian.wire.publishing import Batch, publish_all
 from durian.wire.wakeup import HasFileno
-from publisher.claims import FIRST, Row, claim, free, quarantine, settle, skips_locked
+from publisher.claims import FIRST, Row, claim, free, let_go, quarantine, settle, skips_locked
 
 BATCH = 500
 UNDER_WAY = 3
 """Batches that are published at once: while the broker works at one, the database gives the next
 and marks the one before."""
 CONFIRM_SECONDS = 20.0
-"""Less than any claim lasts: a row is not claimed by another relay while it is published."""
+"""What is published is claimed for longer, so that no other relay publishes it meanwhile."""
 
 
 class Relay:
@@ -63,11 +65,17 @@ class Relay:
         return published
 
     def publish(self, using: str, rows: Sequence[Row]) -> int:
-        """Publish `rows`, claimed when they were recorded, and return how many they are.
+        """Publish `rows`, claimed when they were recorded, and return how many that were.
 
-        Raises Unavailable when the broker or the database is away; nothing is lost then.
+        Those whose claim would end too soon are let go of: `drain` finds them. Raises Unavailable
+        when the broker or the database is away; nothing is lost then.
         """
-        return self._publish(using, [rows])
+        enough = timezone.now() + timedelta(seconds=CONFIRM_SECONDS)
+        own = [row for row in rows if row.claimed_until and row.claimed_until > enough]
+        if len(own) < len(rows):
+            with available(using):
+                let_go(using, [row for row in rows if row not in own])
+        return self._publish(using, [own]) if own else 0
 
     def sources(self) -> list[HasFileno]:
         """Return what to wait for, beside a nudge, before `keep_alive`."""

@@ -165,9 +165,16 @@ class Pump:
                 self._consumer.read()
         except Unavailable as error:
             self._lose_consumer(error)
-        if self._on_arrival and self._fresh:
-            self._on_arrival(self._fresh)
-        self._fresh = []
+        self._announce()
+
+    def _announce(self) -> None:
+        arrived, self._fresh = self._fresh, []
+        if self._on_arrival and arrived:
+            try:
+                self._on_arrival(arrived)
+            except Exception:
+                # Of one message, maybe: the handler will see each by itself.
+                logger.exception("What arrived from %s could not be announced.", self._queue)
 
     def _take_census(self, consumer: Consumer) -> None:
         if self._on_census and time.monotonic() >= self._next_census:

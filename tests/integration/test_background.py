@@ -297,7 +297,7 @@ def test_only_the_mode_thread_runs_a_relay_beside_the_site(
     settings.DURIAN = {"RELAY": mode}
     claimed: list[int] = []
     given: list[str] = []
-    monkeypatch.setattr(background.background, "claim", claimed.append)
+    monkeypatch.setattr(background.background, "claim_until", claimed.append)
     monkeypatch.setattr(background.background, "give", lambda using, events: given.append(using))
     Hook(name="myhook").send()
     assert claimed == [1] * times

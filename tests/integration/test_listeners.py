@@ -294,6 +294,24 @@ def test_a_database_restored_from_a_backup_is_noticed() -> None:
     assert found(kept) == [backup.pk, newest.pk]
 
 
+def test_what_was_known_before_a_backup_was_restored_takes_no_memory() -> None:
+    kept = Listeners()
+    for number in range(50):
+        make(match={"name": f"Joe {number}"})
+    kept.refresh()
+    before = filed()
+    ListenerClock.objects.update(version=ListenerClock.now() - 1)
+    kept.refresh()
+    assert filed() <= before * 1.1
+
+
+def filed() -> int:
+    """Count what of the index is in memory, also what the garbage collector shall not look at."""
+    gc.unfreeze()
+    kinds = [str(getattr(type(one), "__module__", "")) for one in gc.get_objects()]
+    return sum(kind.startswith("durian.match") for kind in kinds)
+
+
 class Replica:
     """A router to a replica that has nothing yet."""
 

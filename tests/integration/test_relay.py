@@ -18,7 +18,7 @@ from durian.signals import claim_requested, events_committed
 from publisher.claims import LEASE_SECONDS
 from publisher.handover import MAX_WAITING
 from publisher.loop import RelayLoop
-from publisher.relay import BATCH, UNDER_WAY, Relay
+from publisher.relay import BATCH, CONFIRM_SECONDS, UNDER_WAY, Relay
 from tests.integration.site import ToldBroker
 from tests.servers.free import wait_until
 
@@ -362,7 +362,7 @@ def handing_over(loop: RelayLoop) -> Iterator[None]:
     """Give `loop` what this process commits, as the site's background does."""
 
     def claim(count: int, **_: object) -> datetime | None:
-        return loop.claim(count)
+        return loop.claim_until(count)
 
     def give(using: str, events: list[Event], **_: object) -> None:
         loop.give(using, events)
@@ -380,10 +380,10 @@ def handing_over(loop: RelayLoop) -> Iterator[None]:
 def connected(loop: RelayLoop, broker: ToldBroker) -> Iterator[None]:
     """Run `loop`, for what this process commits, and let it connect by a first event."""
     with handing_over(loop), running(loop):
-        assert loop.claim(1) is None, "before it is connected, anybody may claim"
+        assert loop.claim_until(1) is None, "before it is connected, anybody may claim"
         hook.send(n=0)
         wait_for(broker, 1)
-        wait_until(lambda: loop.claim(1) is not None, PATIENCE, "it takes events over")
+        wait_until(lambda: loop.claim_until(1) is not None, PATIENCE, "it takes events over")
         yield
 
 
@@ -423,12 +423,12 @@ def test_what_was_given_while_the_broker_goes_away_is_let_go(
         broker.away = True
         hook.send(n=1)
         wait_until(lambda: waiting() == [1], PATIENCE, "whoever comes first may publish it")
-        wait_until(lambda: loop.claim(1) is None, PATIENCE, "it claims nothing any more")
+        wait_until(lambda: loop.claim_until(1) is None, PATIENCE, "it claims nothing any more")
         hook.send(n=2)
         assert waiting() == [1, 2]
         broker.away = False
         wait_for(broker, 3)
-        wait_until(lambda: loop.claim(1) is not None, PATIENCE, "it takes events over again")
+        wait_until(lambda: loop.claim_until(1) is not None, PATIENCE, "it takes events over again")
 
 
 def test_what_was_given_too_late_is_anybodys(broker: ToldBroker, relay: Relay) -> None:
@@ -441,12 +441,37 @@ def test_what_was_given_too_late_is_anybodys(broker: ToldBroker, relay: Relay) -
     assert not Event.objects.filter(published_at=None).exists()
 
 
+def test_what_is_given_with_little_of_its_claim_left_is_claimed_anew(
+    broker: ToldBroker, relay: Relay
+) -> None:
+    loop = RelayLoop(relay, sweep=None)
+    with connected(loop, broker):
+        broker.confirms.clear()
+        soon = timezone.now() + timedelta(seconds=CONFIRM_SECONDS / 2)
+        event = Event(hook="myhook", body="1", claimed_until=soon)
+        event.save()
+        loop.give("default", [event])
+        wait_until(lambda: bool(broker.publishing), PATIENCE, "it is on its way")
+        event.refresh_from_db()
+        assert event.claimed_until
+        assert event.claimed_until > timezone.now() + timedelta(seconds=CONFIRM_SECONDS)
+        broker.confirms.set()
+        wait_for(broker, 2)
+
+
+def test_a_loop_that_has_ended_claims_nothing(broker: ToldBroker, relay: Relay) -> None:
+    loop = RelayLoop(relay, sweep=None)
+    with connected(loop, broker):
+        pass
+    assert loop.claim_until(1) is None
+
+
 def test_no_more_is_claimed_than_a_loop_gets_done(broker: ToldBroker, relay: Relay) -> None:
     loop = RelayLoop(relay, sweep=None)
     with connected(loop, broker):
         broker.confirms.clear()
-        assert loop.claim(MAX_WAITING)
-        assert loop.claim(MAX_WAITING + 1) is None
+        assert loop.claim_until(MAX_WAITING)
+        assert loop.claim_until(MAX_WAITING + 1) is None
         hook.send_many([{"n": n} for n in range(1, MAX_WAITING + 2)])
         assert len(waiting()) == MAX_WAITING + 1
         broker.confirms.set()

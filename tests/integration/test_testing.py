@@ -1,6 +1,7 @@
 """durian.testing, under pytest-django and under Django's own TestCase."""
 
 import threading
+from typing import Any
 
 import pytest
 from django.conf import settings as site
@@ -13,6 +14,7 @@ from pytest_django.fixtures import DjangoCaptureOnCommitCallbacks, Settings
 from durian.background import background
 from durian.event import Hook, ModelHook
 from durian.models import Attempt, Event
+from durian.signals import events_committed
 from durian.testing import capture_events, deliver
 from tests.integration.site import registered
 from tests.servers.receiver import Answer, Receiver
@@ -80,6 +82,24 @@ def test_no_relay_is_started_by_what_is_never_committed(
     settings.DURIAN = {"RELAY": "thread"}
     monkeypatch.setattr(background, "give", lambda *_: pytest.fail("a relay was started"))
     Hook("myhook").send()
+
+
+@pytest.mark.django_db
+def test_what_a_test_case_does_not_commit_is_not_taken_for_committed(
+    django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks,
+) -> None:
+    heard: list[list[Event]] = []
+
+    def hear(events: list[Event], **_: Any) -> None:
+        heard.append(events)
+
+    events_committed.connect(hear)
+    try:
+        with django_capture_on_commit_callbacks(execute=True), transaction.atomic():
+            Hook("myhook").send(name="Joe")
+        assert heard == [[]]
+    finally:
+        events_committed.disconnect(hear)
 
 
 @pytest.mark.django_db

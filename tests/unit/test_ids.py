@@ -36,6 +36,11 @@ def test_the_first_event_id_of_a_moment_is_below_all_others_of_it(moment: dateti
     assert first < first_event_id(moment + timedelta(milliseconds=2))
 
 
+def test_the_first_event_id_of_a_moment_before_1970_is_below_all_that_are_made() -> None:
+    moment = datetime(1900, 1, 1, tzinfo=timezone.utc)
+    assert first_event_id(moment) == first_event_id(datetime(1970, 1, 1, tzinfo=timezone.utc))
+
+
 def test_an_event_id_lies_between_the_first_ones_around_it() -> None:
     before = first_event_id(datetime.now(timezone.utc))
     made = new_event_id()

@@ -239,6 +239,17 @@ def test_what_ends_after_the_sleep_counts_again() -> None:
     assert desk.admit().pause
 
 
+def test_who_sleeps_now_and_then_finds_out_who_is_away_all_the_same() -> None:
+    desk = Desk()
+    for _ in range(FAILURES):
+        assert desk.admit().went
+        desk.clock.now += ASLEEP_SECONDS + 0.1
+        desk.limits.sweep()
+        desk.wait(3.0)
+        desk.limits.release(JOE, ASLEEP_SECONDS + 3.1, away=True)
+    assert desk.admit().pause
+
+
 def test_a_post_that_could_not_be_made_lets_the_next_one_go() -> None:
     desk = Desk(cap=1)
     desk.succeed(times=START)

@@ -80,6 +80,18 @@ def test_what_has_arrived_is_shown_before_it_is_handled(broker: Broker) -> None:
     assert unseen == []
 
 
+def test_what_cannot_be_shown_is_handled_all_the_same(
+    broker: Broker, caplog: pytest.LogCaptureFixture
+) -> None:
+    def show(arrived: Sequence[Incoming]) -> None:
+        raise ZeroDivisionError("one of them is odd")
+
+    put(broker, broker.topology.deliver, numbered(50))
+    with pumping(broker, onward(broker), on_arrival=show):
+        wait_for(broker, broker.topology.match, 50)
+    assert "one of them is odd" in caplog.text
+
+
 def test_answers_may_come_from_any_thread_in_any_order(broker: Broker) -> None:
     taken: queue.Queue[tuple[Incoming, Answer]] = queue.Queue()
     put(broker, broker.topology.deliver, numbered(200))
