@@ -65,7 +65,8 @@ def run(names: list[str]) -> dict[str, Any]:
             rows.append(row)
         machine = describe(stage)
     return {
-        "date": time.strftime("%Y-%m-%d"),
+        # In UTC, whatever zone the settings of the site have set for the process.
+        "date": time.strftime("%Y-%m-%d", time.gmtime()),
         "minutes": (time.monotonic() - began) / 60,
         "machine": machine,
         "rows": [row._asdict() for row in rows],
