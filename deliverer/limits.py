@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 
 from deliverer.share import Go, Park, Pause, Share, Waiting
-from durian.wire.delays import one_rest
+from durian.wire.topology import step_over
 
 logger = logging.getLogger("durian.deliverer")
 
@@ -205,13 +205,13 @@ class Limits:
     def _turned_away(self, share: Share, rate: float, now: float) -> Pause:
         if share.breaker.is_open:
             self._returns_at = max(self._returns_at, now) + 1 / RETURNS_PER_SECOND
-            return Pause(one_rest(share.breaker.hold(now) + self._returns_at - now), away=True)
+            return Pause(step_over(share.breaker.hold(now) + self._returns_at - now), away=True)
         moment = self._ahead(share, rate, now) + len(share.line) * share.seconds / self._cap
         share.moments.reserve()
         overdue = share.silence(now, self._awake_since) - share.best
         if not rate and overdue > 0:
             # Who has said nothing for a while is likely to do so for as long again.
-            moment = max(moment, one_rest(overdue))
+            moment = max(moment, step_over(overdue))
         return Pause(max(moment, LEAST_WAIT))
 
     def _ahead(self, share: Share, rate: float, now: float) -> float:

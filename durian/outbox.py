@@ -43,11 +43,7 @@ def record(
     database; `published` keeps the relay away. Raises ConfigurationError for a database whose
     outbox nobody reads.
     """
-    if using not in config().outbox_databases:
-        raise ConfigurationError(
-            f"An event of {hook!r} goes to the database {using!r}, which no relay reads: "
-            "add it to DURIAN['OUTBOX_DATABASES']."
-        )
+    _check_read(hook, using)
     now = timezone.now()
     claimed_until = None if published else _claimed_until(len(bodies))
     events = [
@@ -83,6 +79,14 @@ def dispatch_on_commit(event: Event, outcomes: list[Any]) -> None:
         dispatch_requested.send(sender=Event, event=event, outcomes=outcomes)
 
     transaction.on_commit(dispatch, using=event._state.db, robust=True)
+
+
+def _check_read(hook: str, using: str) -> None:
+    if using not in config().outbox_databases:
+        raise ConfigurationError(
+            f"An event of {hook!r} goes to the database {using!r}, which no relay reads: "
+            "add it to DURIAN['OUTBOX_DATABASES']."
+        )
 
 
 def _claimed_until(count: int) -> datetime | None:

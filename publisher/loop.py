@@ -21,7 +21,7 @@ TICK_SECONDS = 1.0
 GATHER_SECONDS = 0.01
 GATHER_MOST_SECONDS = 0.03
 GATHER_SECONDS_EACH = 0.003
-"""After a drain the next one waits, between these bounds, so long for each event that it published:
+"""After a turn the next one waits, between these bounds, so long for each event that it published:
 each costs the same few statements and a confirm, and the site whose process this is waits for the
 interpreter meanwhile. A busy site's events are gathered; after a pause nothing waits."""
 

@@ -71,10 +71,12 @@ class Relay:
         when the broker or the database is away; nothing is lost then.
         """
         enough = timezone.now() + timedelta(seconds=CONFIRM_SECONDS)
-        own = [row for row in rows if row.claimed_until and row.claimed_until > enough]
-        if len(own) < len(rows):
+        own, late = list[Row](), list[Row]()
+        for row in rows:
+            (own if row.claimed_until and row.claimed_until > enough else late).append(row)
+        if late:
             with available(using):
-                let_go(using, [row for row in rows if row not in own])
+                let_go(using, late)
         return self._publish(using, [own]) if own else 0
 
     def sources(self) -> list[HasFileno]:

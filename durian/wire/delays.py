@@ -37,14 +37,6 @@ def still_early(topology: Topology, delivery: DeliveryMessage, now: float) -> Ou
     return _at_rest(topology, delivery, remaining) if remaining > EARLY_SECONDS else None
 
 
-def one_rest(seconds: float) -> float:
-    """Return the shortest delay from `seconds` on that is one rest (of over 18 hours: the longest).
-
-    Each rest costs the broker as much as several messages; who need not be exact takes one.
-    """
-    return step_over(seconds)
-
-
 def _at_rest(topology: Topology, delivery: DeliveryMessage, seconds: float) -> Outgoing:
     step = step_over(seconds)
     if step - seconds > delivery.delay * LATE_PART:

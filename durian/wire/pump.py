@@ -13,24 +13,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from durian.errors import (
-    MessageError,
-    MessageRefused,
-    TopologyError,
-    Unavailable,
-    UnknownVersion,
-)
+from durian.errors import MessageRefused, TopologyError, Unavailable
 from durian.wire.backoff import Backoff
 from durian.wire.broker import Broker, Consumer, Incoming, Outgoing
 from durian.wire.dead import Autopsy, letter
 from durian.wire.sender import Sender
+from durian.wire.unhandled import instead_of
 from durian.wire.wakeup import HasFileno, Wakeup, wait_readable
 
 logger = logging.getLogger("durian.wire")
 
-PARKED = "durian-parked"
-MAX_PARKED = 20
-"""How often a message of an unknown version is looked at before it is dead."""
 TICK_SECONDS = 1.0
 HANDLE_SECONDS = 0.1
 CENSUS_SECONDS = 5.0
@@ -217,7 +209,8 @@ class Pump:
             # At the end of the line, in case that it alone is at fault.
             self._held.append(job)
         except Exception as error:
-            self._on_answer(job, Outcome(publish=[self._instead(job.incoming, error)]))
+            instead = instead_of(job.incoming, error, self._broker.topology, self._parking)
+            self._on_answer(job, Outcome(publish=[instead]))
 
     def _call_handler(self) -> None:
         """Hand over what has arrived, for HANDLE_SECONDS: acks and heartbeats have to leave."""
@@ -237,21 +230,6 @@ class Pump:
     def _take_steps(self) -> None:
         while self._steps:
             self._steps.popleft()()
-
-    def _instead(self, incoming: Incoming, error: Exception) -> Outgoing:
-        """Return what to publish for a message that could not be handled."""
-        if isinstance(error, UnknownVersion):
-            parked = _times_parked(incoming)
-            if parked < MAX_PARKED:
-                headers = {**incoming.headers, PARKED: parked + 1}
-                return Outgoing("", self._parking, incoming.body, incoming.message_id, headers)
-        if isinstance(error, MessageError):
-            return self._letter(incoming, error.reason, f"The message {error}")
-        logger.error("A handler of %s failed.", self._queue, exc_info=error)
-        return self._letter(incoming, "handler-error", f"{type(error).__name__}: {error}")
-
-    def _letter(self, incoming: Incoming, reason: str, detail: str) -> Outgoing:
-        return letter(self._broker.topology, incoming, Autopsy(reason=reason, detail=detail))
 
     def _on_answer(self, job: _Job, outcome: Outcome) -> None:
         """Take an answer, in the thread that gives it: only what is published needs the pump's."""
@@ -278,7 +256,8 @@ class Pump:
 
     def _on_refusal(self, job: _Job, error: MessageRefused) -> None:
         """Publish a dead letter in the place of what the broker refuses."""
-        instead = self._letter(job.incoming, "message-refused", str(error))
+        autopsy = Autopsy(reason="message-refused", detail=str(error))
+        instead = letter(self._broker.topology, job.incoming, autopsy)
         self._sender.send(instead, partial(self._on_confirm, job), partial(self._forget, job))
 
     def _forget(self, job: _Job, error: MessageRefused) -> None:
@@ -304,9 +283,3 @@ class Pump:
     def _later(self, step: Callable[[], None]) -> None:
         self._steps.append(step)
         self._wakeup.set()
-
-
-def _times_parked(incoming: Incoming) -> int:
-    # Whoever may publish on the broker may have put anything into the header.
-    times = incoming.headers.get(PARKED, 0)
-    return times if isinstance(times, int) else MAX_PARKED

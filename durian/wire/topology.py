@@ -86,7 +86,11 @@ def step_for(delay: float) -> float:
 
 
 def step_over(delay: float) -> float:
-    """Return the smallest step of the ladder that is not shorter than `delay` (or the largest)."""
+    """Return the smallest step of the ladder that is not shorter than `delay` (or the largest).
+
+    A delay that is a step is one rest, and each rest costs the broker as much as several messages:
+    who need not be exact takes this one.
+    """
     return min((step for step in LADDER if step >= delay), default=LADDER[-1])
 
 

@@ -10,6 +10,11 @@ from tests.benchmarks.stage import Stage
 from tests.servers.free import free_port
 from tests.servers.process import ServerProcess
 
+SITES = 2
+"""Processes that raise when everything runs at once, durian's or the peer's: one alone would wait
+for its commits and leave the machine idle."""
+WINDOW = 500
+"""How many events may be under way then: the site goes as fast as they arrive."""
 SAYS_SECONDS = 90
 STAYING = "staying"
 

@@ -6,13 +6,9 @@ from statistics import quantiles
 
 from tests.benchmarks import load
 from tests.benchmarks.rows import Row
-from tests.benchmarks.site import Raiser
+from tests.benchmarks.site import SITES, WINDOW, Raiser
 from tests.benchmarks.stage import Running, Stage
 
-SITES = 2
-"""Processes that save orders; one alone would wait for its commits and leave the machine idle."""
-WINDOW = 500
-"""How many events may be under way: the site goes as fast as they arrive."""
 SUSTAINED_SECONDS = 12
 PACED_SECONDS = 7
 SHARES = (10, 50, 80)

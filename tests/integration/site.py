@@ -8,10 +8,11 @@ from typing import TypeVar
 from durian.errors import MessageRefused, Unavailable
 from durian.hook import Hook
 from durian.registry import hooks
-from durian.wire.broker import Confirmed, Consumer, OnMessage, Outgoing, QueueState, Refused
+from durian.wire.broker import Confirmed, Outgoing, Refused
 from durian.wire.messages import EventMessage, decode
 from durian.wire.topology import Topology
 from durian.wire.wakeup import Wakeup
+from tests.publishing import PublishingOnly
 
 AnyHook = TypeVar("AnyHook", bound=Hook)
 
@@ -26,7 +27,7 @@ def registered(hook: AnyHook) -> Iterator[AnyHook]:
         hooks.unregister(hook)
 
 
-class ToldBroker:
+class ToldBroker(PublishingOnly):
     """A broker for publishing: away, silent, or choosy, as a test tells it."""
 
     def __init__(self) -> None:
@@ -57,22 +58,6 @@ class ToldBroker:
             raise Unavailable("The broker is away.")
         self.connections += 1
         return ToldPublisher(self)
-
-    def consumer(
-        self, queue: str, prefetch: int, on_message: OnMessage, width: int = 1
-    ) -> Consumer:
-        """Raise: nobody consumes here."""
-        raise Unavailable("It has no queues.")
-
-    def declare(self, public: bool) -> None:
-        """Do nothing."""
-
-    def missing_exchanges(self, public: bool) -> list[str]:
-        return []
-
-    def states(self) -> list[QueueState]:
-        """Return nothing."""
-        return []
 
 
 class ToldPublisher:

@@ -213,6 +213,18 @@ def test_a_listener_is_looked_at_once_an_hour(
         disabler([dead])
 
 
+def assert_changes_are_seen(targets: Targets, one: Listener, two: Listener) -> None:
+    """Change a listener, delete another, and find that `targets` knows."""
+    one.url = "http://127.0.0.1/moved"
+    one.save()
+    two.delete()
+    targets.refresh()
+    moved = targets.get(one.pk, one.hook)
+    assert moved is not None
+    assert moved.template.url == one.url
+    assert targets.get(two.pk, two.hook) is None
+
+
 def test_targets_are_kept_until_their_listener_changes(
     django_assert_num_queries: Callable[[int], Any],
 ) -> None:
@@ -223,14 +235,7 @@ def test_targets_are_kept_until_their_listener_changes(
         targets.get(each.pk, each.hook)
     with django_assert_num_queries(0):
         assert targets.get(one.pk, one.hook) is not None
-    one.url = "http://127.0.0.1/moved"
-    one.save()
-    two.delete()
-    targets.refresh()
-    moved = targets.get(one.pk, one.hook)
-    assert moved is not None
-    assert moved.template.url == one.url
-    assert targets.get(two.pk, two.hook) is None
+    assert_changes_are_seen(targets, one, two)
 
 
 def test_listeners_that_are_foreseen_are_read_together(
@@ -253,14 +258,7 @@ def test_what_is_foreseen_is_forgotten_when_it_changes() -> None:
     targets = Targets()
     targets.refresh()
     targets.foresee([one.pk, two.pk])
-    one.url = "http://127.0.0.1/moved"
-    one.save()
-    two.delete()
-    targets.refresh()
-    moved = targets.get(one.pk, one.hook)
-    assert moved is not None
-    assert moved.template.url == one.url
-    assert targets.get(two.pk, two.hook) is None
+    assert_changes_are_seen(targets, one, two)
 
 
 def test_who_is_paused_is_not_foreseen() -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.benchmarks.rows import Row
+from tests.benchmarks.site import SITES, WINDOW
 from tests.benchmarks.stage import Stage
 from tests.servers.process import ServerProcess
 
@@ -30,9 +31,6 @@ POOLS = {"prefork": 4, "threads": 8}
 RAISED = 2_000
 DRAINED = 1_000
 WHOLE = 1_000
-WINDOW = 500
-SITES = 2
-"""Processes of the site, as in durian's own figure."""
 
 
 def measure(stage: Stage) -> Iterator[Row]:
@@ -92,9 +90,13 @@ class Peer:
         arrivals = self._stage.arrivals()
         with self._worker(pool):
             log = ["--log", str(self._stage.nginx.arrivals), "--window", str(WINDOW)]
-            with ThreadPoolExecutor() as sites:
-                for _ in range(SITES):
-                    sites.submit(self.raise_orders, WHOLE // SITES, *log, "--of", str(SITES))
+            with ThreadPoolExecutor() as threads:
+                sites = [
+                    threads.submit(self.raise_orders, WHOLE // SITES, *log, "--of", str(SITES))
+                    for _ in range(SITES)
+                ]
+            for site in sites:
+                site.result()  # which raises what went wrong in it
             arrivals.wait_for(WHOLE, seconds=10)
         return arrivals.rate()
 

@@ -11,6 +11,7 @@ import pytest
 
 from durian.errors import MessageError, Unavailable
 from durian.wire import pump as pump_module
+from durian.wire import unhandled
 from durian.wire.broker import Broker, Incoming, Outgoing
 from durian.wire.dead import Autopsy, read_autopsy
 from durian.wire.memory import MemoryBroker, MemoryPublisher
@@ -223,7 +224,7 @@ def test_what_cannot_be_read_is_buried_as_it_was(broker: Broker, body: bytes, sa
 def test_an_unknown_version_waits_for_a_newer_process(
     broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pump_module, "MAX_PARKED", 1000)
+    monkeypatch.setattr(unhandled, "MAX_PARKED", 1000)
     newer = encode(delivery()).replace(b'"1.0"', b'"2.0"')
     put(broker, broker.topology.deliver, [newer])
     looks: list[str] = []
@@ -245,7 +246,7 @@ def test_an_unknown_version_waits_for_a_newer_process(
 def test_a_version_that_stays_unknown_is_dead_in_the_end(
     broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pump_module, "MAX_PARKED", 2)
+    monkeypatch.setattr(unhandled, "MAX_PARKED", 2)
     newer = encode(delivery()).replace(b'"1.0"', b'"2.0"')
     put(broker, broker.topology.deliver, [newer])
     looks: list[float] = []

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from durian.match import Contains, Filter, FilterIndex, Like, parse
 from durian.match.compound import Fields
+from durian.match.condition import Condition
 from tests.unit.match.strategies import FILTERS, NUMBERS, PAYLOADS, TEXTS
 from tests.unit.match.test_jsonform import HITS, MISSES
 
@@ -214,19 +215,25 @@ def test_keeps_nothing_of_what_was_removed() -> None:
         gc.enable()
 
 
+def asked_by(monkeypatch: pytest.MonkeyPatch, kind: type[Condition]) -> list[object]:
+    """Return a list that fills with the values about which conditions of that kind are asked."""
+    asked: list[object] = []
+    matches = kind.matches
+
+    def note(condition: Condition, value: object) -> bool:
+        asked.append(value)
+        return matches(condition, value)
+
+    monkeypatch.setattr(kind, "matches", note)
+    return asked
+
+
 def test_evaluates_few_of_many(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of 8,000 filters that differ by three fields together, those alike in one are not asked."""
     index = index_of(
         {key: {"a": key % 20, "b": key // 20 % 20, "c": key // 400} for key in range(8000)}
     )
-    asked = []
-    matches = Fields.matches
-
-    def count(condition: Fields, value: object) -> bool:
-        asked.append(condition)
-        return matches(condition, value)
-
-    monkeypatch.setattr(Fields, "matches", count)
+    asked = asked_by(monkeypatch, Fields)
     assert index.matching({"a": 7, "b": 8, "c": 9}) == [7 + 20 * 8 + 400 * 9]
     assert len(asked) < 80
 
@@ -237,14 +244,7 @@ def test_a_phrase_is_not_asked_about_for_its_first_word(monkeypatch: pytest.Monk
     index = index_of(
         {key: {"a": {"$contains": f"{words[key]} {words[-key]}"}} for key in range(200)}
     )
-    asked = []
-    matches = Contains.matches
-
-    def count(condition: Contains, value: object) -> bool:
-        asked.append(condition)
-        return matches(condition, value)
-
-    monkeypatch.setattr(Contains, "matches", count)
+    asked = asked_by(monkeypatch, Contains)
     assert index.matching({"a": f"{' '.join(words[:200])} {words[-7]}"}) == []
     assert index.matching({"a": f"{words[7]} {words[-7]}"}) == [7]
     assert len(asked) < 10
@@ -252,14 +252,7 @@ def test_a_phrase_is_not_asked_about_for_its_first_word(monkeypatch: pytest.Monk
 
 def test_phrases_alike_around_their_spaces_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     index = index_of({key: {"a": {"$contains": f"order no {key:06}x"}} for key in range(300)})
-    asked = []
-    matches = Contains.matches
-
-    def count(condition: Contains, value: object) -> bool:
-        asked.append(condition)
-        return matches(condition, value)
-
-    monkeypatch.setattr(Contains, "matches", count)
+    asked = asked_by(monkeypatch, Contains)
     assert index.matching({"a": "of the order no 000123x"}) == [123]
     assert len(asked) < 50
 
@@ -272,14 +265,7 @@ def test_asks_what_many_filters_have_in_common_once(monkeypatch: pytest.MonkeyPa
             for key in range(100)
         }
     )
-    asked = []
-    matches = Like.matches
-
-    def count(condition: Like, value: object) -> bool:
-        asked.append(value)
-        return matches(condition, value)
-
-    monkeypatch.setattr(Like, "matches", count)
+    asked = asked_by(monkeypatch, Like)
     assert len(index.matching({"a": "x", "b": 1})) == 50
     assert asked == ["x"]
 

@@ -2,9 +2,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from durian.wire.broker import Outgoing
-from durian.wire.delays import EARLY_SECONDS, LATE_PART, delayed, one_rest, still_early
+from durian.wire.delays import EARLY_SECONDS, LATE_PART, delayed, still_early
 from durian.wire.messages import DeliveryMessage, decode
-from durian.wire.topology import LADDER, Topology
+from durian.wire.topology import LADDER, Topology, step_over
 from tests.unit.wire.make import delivery
 
 NAMES = Topology("a.")
@@ -52,7 +52,7 @@ def test_what_is_delivered_is_what_was_delayed(seconds: float) -> None:
 
 @given(st.floats(0, LADDER[-1]), st.floats(0, 4e9), st.floats(0, 0.1))
 def test_who_need_not_be_exact_rests_once(seconds: float, began: float, late: float) -> None:
-    roughly = one_rest(seconds)
+    roughly = step_over(seconds)
     assert seconds <= roughly <= max(2 * seconds, LADDER[0])
     assert rest(delayed(NAMES, delivery(), roughly, began), began, late)[1] == 1
 

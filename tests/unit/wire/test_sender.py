@@ -3,16 +3,17 @@
 import time
 from collections.abc import Callable
 
-from durian.errors import MessageRefused, Unavailable
-from durian.wire.broker import Confirmed, Consumer, OnMessage, Outgoing, QueueState, Refused
+from durian.errors import MessageRefused
+from durian.wire.broker import Confirmed, Outgoing, Refused
 from durian.wire.sender import GATHER_MOST, GATHER_SECONDS, Sender
 from durian.wire.topology import Topology
 from durian.wire.wakeup import Wakeup
+from tests.publishing import PublishingOnly
 
 COUNT = 1000
 
 
-class Choosy:
+class Choosy(PublishingOnly):
     """A broker that closes the connection at one message; what came before is confirmed or not."""
 
     def __init__(self, refuses: bytes) -> None:
@@ -24,20 +25,6 @@ class Choosy:
     def publisher(self) -> "ChoosyPublisher":
         self.connections += 1
         return ChoosyPublisher(self)
-
-    def consumer(
-        self, queue: str, prefetch: int, on_message: OnMessage, width: int = 1
-    ) -> Consumer:
-        raise Unavailable("Nobody consumes here.")
-
-    def declare(self, public: bool) -> None:
-        """Do nothing."""
-
-    def missing_exchanges(self, public: bool) -> list[str]:
-        return []
-
-    def states(self) -> list[QueueState]:
-        return []
 
 
 class ChoosyPublisher:
