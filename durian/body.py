@@ -15,6 +15,7 @@ PLAIN = "plain"
 STANDARD = "standard"
 """The body has type, timestamp and, with the payload, data (Standard Webhooks)."""
 ENVELOPES = (PLAIN, STANDARD)
+_ENCODER = DjangoJSONEncoder(allow_nan=False)
 
 
 def encode_body(hook: str, envelope: str, payload: Mapping[str, Any]) -> str:
@@ -28,7 +29,7 @@ def encode_body(hook: str, envelope: str, payload: Mapping[str, Any]) -> str:
         if envelope == STANDARD:
             document = {"type": hook, "timestamp": timezone.now(), "data": document}
         # ASCII only, so that characters are bytes.
-        body = json.dumps(document, cls=DjangoJSONEncoder, allow_nan=False)
+        body = _ENCODER.encode(document)
     except (TypeError, ValueError, RecursionError) as error:
         raise PayloadError(f"The payload of {hook!r} cannot be sent as JSON: {error}") from error
     limit = config().max_payload

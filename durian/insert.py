@@ -1,8 +1,11 @@
 """The INSERT of one event: most of what a site's request pays for raising it."""
 
 from functools import cache
+from typing import Any
 
 from django.db import connections, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import Field
 from django.db.models.sql import InsertQuery
 
 from durian.models import Event
@@ -15,12 +18,19 @@ def insert(event: Event, using: str) -> None:
     compiler writes the statement only once. Raises what `save` raises.
     """
     connection = connections[using]
-    fields = Event._meta.concrete_fields
-    values = [field.get_db_prep_save(getattr(event, field.attname), connection) for field in fields]
+    values = [_prepared(field, event, connection) for field in Event._meta.concrete_fields]
     with transaction.mark_for_rollback_on_error(using=using), connection.cursor() as cursor:
         cursor.execute(_statement(using, connection.vendor), values)
     event._state.adding = False
     event._state.db = using
+
+
+def _prepared(field: "Field[Any, Any]", event: Event, connection: BaseDatabaseWrapper) -> Any:
+    value = getattr(event, field.attname)
+    # Every database takes texts and NULL as they are: no need to ask the field.
+    if value is None or type(value) is str:
+        return value
+    return field.get_db_prep_save(value, connection)
 
 
 @cache

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.db import models, router, transaction
+from django.db import connections, models, router, transaction
 from django.db.models.signals import pre_delete, pre_save
 from django.dispatch import receiver
 from django.utils import timezone
@@ -93,9 +93,12 @@ class ListenerClock(models.Model):
     @classmethod
     def now(cls) -> int:
         """Return the version; 0 before the first change of a listener."""
-        # Not from a replica, which may not have the change yet that an event relies on.
-        clock = cls.objects.using(router.db_for_write(cls)).filter(pk=1)
-        return clock.values_list("version", flat=True).first() or 0
+        # Not from a replica, which may not have the change yet that an event relies on. The plain
+        # statement, since every batch of events asks: for Django to write it takes thrice as long.
+        with connections[router.db_for_write(cls)].cursor() as cursor:
+            cursor.execute("SELECT version FROM durian_listenerclock WHERE id = 1")
+            found = cursor.fetchone()
+        return int(found[0]) if found else 0
 
 
 class ListenerQuerySet(models.QuerySet["Listener"]):

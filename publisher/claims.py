@@ -17,6 +17,7 @@ logger = logging.getLogger("durian.publisher")
 
 LEASE_SECONDS = 60
 FIRST = UUID(int=0)
+_ARCHIVE = "UPDATE durian_event SET published_at = %s, claimed_until = NULL WHERE id IN"
 
 
 class Row(NamedTuple):
@@ -64,11 +65,25 @@ def settle(using: str, rows: Sequence[Row], confirmed: Container[str]) -> None:
     published = [row for row in rows if str(row.id) in confirmed]
     kept = [row for row in published if row.archive]
     if kept:
-        _events(using, kept).update(published_at=timezone.now(), claimed_until=None)
+        _archive(using, kept)
     if len(kept) < len(published):
         _events(using, [row for row in published if not row.archive]).delete()
     if len(published) < len(rows):
         let_go(using, [row for row in rows if str(row.id) not in confirmed])
+
+
+def _archive(using: str, rows: Sequence[Row]) -> None:
+    """Mark `rows` as published.
+
+    By a plain statement, since a site's process does this dozens of times a second: for Django to
+    write it takes twice as long as to execute it.
+    """
+    connection, meta = connections[using], Event._meta
+    moment = meta.get_field("published_at").get_db_prep_save(timezone.now(), connection)
+    ids = [meta.pk.get_db_prep_save(row.id, connection) for row in rows]
+    places = ", ".join(["%s"] * len(ids))
+    with connection.cursor() as cursor:
+        cursor.execute(f"{_ARCHIVE} ({places})", [moment, *ids])
 
 
 def let_go(using: str, rows: Sequence[Row]) -> None:

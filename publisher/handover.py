@@ -14,7 +14,7 @@ from django.utils import timezone
 from durian.models import Event
 from publisher.claims import Row, row_of
 
-LEASE_SECONDS = 30.0
+LEASE = timedelta(seconds=30)
 """How long an event is this process's own, from its INSERT on."""
 
 MAX_WAITING = 1000
@@ -27,7 +27,7 @@ class Handover:
     def __init__(self) -> None:
         self.is_open = False
         """Whether the relay would publish at once what it is given."""
-        self._given: deque[tuple[str, Row]] = deque()
+        self._given: deque[tuple[str, Event]] = deque()
 
     def claim_until(self, count: int) -> datetime | None:
         """Return until when `count` events about to be recorded are this process's own.
@@ -36,7 +36,7 @@ class Handover:
         """
         if not self.is_open or len(self._given) + count > MAX_WAITING:
             return None
-        return timezone.now() + timedelta(seconds=LEASE_SECONDS)
+        return timezone.now() + LEASE
 
     def give(self, using: str, events: Sequence[Event]) -> bool:
         """Take those of `events`, committed to `using`, that are this process's own.
@@ -44,7 +44,7 @@ class Handover:
         Return False if there is none: something may be in the outbox for whoever claims it.
         """
         own = [event for event in events if event.claimed_until]
-        self._given.extend((using, row_of(event)) for event in own)
+        self._given.extend((using, event) for event in own)
         return bool(own)
 
     @property
@@ -56,6 +56,6 @@ class Handover:
         """Return a database and up to `limit` of its events that were given, the oldest first."""
         using, rows = "", list[Row]()
         while self._given and len(rows) < limit and (not rows or self._given[0][0] == using):
-            using, row = self._given.popleft()
-            rows.append(row)
+            using, event = self._given.popleft()
+            rows.append(row_of(event))
         return using, rows

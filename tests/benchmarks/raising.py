@@ -1,10 +1,11 @@
 """Saves orders in a process of a Django site, durian's or the peer's, and prints how it went.
 
-    python -m tests.benchmarks.raising COUNT [--seconds S] [--way save|bare]
+    python -m tests.benchmarks.raising COUNT [--seconds S] [--way save|bare|twice]
         [--log FILE --window N --of PROCESSES]
 
 A site's request is played by a transaction with one `save()` in it. `bare` inserts the same row
-without a signal, to be subtracted. With a window no more than so many events are under way: it
+without a signal, to be subtracted; `twice` inserts one more by a plain statement, the least that an
+outbox in the site's database costs. With a window no more than so many events are under way: it
 waits for lines in the receiver's log, as one of so many processes that do. Prints one line of JSON.
 It imports nothing of durian, since the peer's environment has none.
 """
@@ -18,10 +19,14 @@ from typing import Any
 
 import django
 from django.apps import apps
-from django.db import transaction
+from django.db import connection, transaction
 
 WARM_UP = 20
 LOOK_EVERY = 20
+SECOND = (
+    b"INSERT INTO site_order (number, customer, country, total, card)"
+    b" VALUES (0, 'Joe', 'DE', 10, '4111 1111')"
+)
 
 
 def order(number: int) -> Any:
@@ -41,7 +46,14 @@ def bare(number: int) -> None:
         apps.get_model("site", "Order").objects.bulk_create([order(number)])
 
 
-WAYS: dict[str, Callable[[int], None]] = {"save": save, "bare": bare}
+def twice(number: int) -> None:
+    """Insert it, and a row that is ready as text, with nothing of Django around that."""
+    with transaction.atomic():
+        apps.get_model("site", "Order").objects.bulk_create([order(number)])
+        connection.connection.pgconn.exec_(SECOND)
+
+
+WAYS: dict[str, Callable[[int], None]] = {"save": save, "bare": bare, "twice": twice}
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
