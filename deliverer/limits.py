@@ -12,7 +12,9 @@ on whatever their listeners do.
 import logging
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Callable
+from typing import NamedTuple
 
 from deliverer.share import Go, Park, Pause, Share, Waiting
 from durian.wire.topology import step_over
@@ -23,9 +25,9 @@ CROWDED = 0.75
 """When this part of the process is taken, each listener has one POST under way at a time: however
 many receivers hang, something is left for the others."""
 BUSY = 1 / 16
-"""When this part is taken, that holds for all whose answers come fast: what the process itself is
-too busy for would only be more connections. For slower ones it holds from as many on as
-POSTS_PER_SECOND needs to have under way (Little's law)."""
+"""When this part is taken, those whose answers come fast have no more than an equal part of it
+each: what the process itself is too busy for would only be more connections. For slower ones it is
+as many as POSTS_PER_SECOND needs to have under way (Little's law)."""
 POSTS_PER_SECOND = 5000.0
 """About what a process can do."""
 LINE_SECONDS = 2.0
@@ -55,6 +57,8 @@ class Limits:
         self._present: set[Share] = set()
         """Those for whom something has come since the last sweep, or is in line still."""
         self._present_before = 0
+        self._turns: OrderedDict[Share, None] = OrderedDict()
+        """Whose deliveries wait for a place, in turn; some may have no line, or no right to it."""
         self._in_flight = 0
         self._returns_at = 0.0
         self._heard_at, self._awake_since = clock(), 0.0
@@ -80,10 +84,11 @@ class Limits:
                 self._begin(share, now)
             else:
                 share.line.append(Waiting(now, rate, go, park))
+                self._turns.setdefault(share)
         if pause:
             park(pause)
         elif room and not go():
-            self._serve(share, self._instead(share))
+            self._serve(self._instead(share))
 
     def release(self, listener: int, seconds: float, away: bool) -> None:
         """Count one POST less under way; it took `seconds`, and maybe found nobody there."""
@@ -96,12 +101,12 @@ class Limits:
                     opened = share.failed(now, seconds)
                 else:
                     was_away = share.succeeded(now, seconds, self._total)
-            waiting = self._next(share, now)
+            turn = self._next(share, now)
         if opened:
             logger.warning("Listener %d is away: its deliveries wait for it.", listener)
         if was_away:
             logger.warning("Listener %d is back, after %.0f seconds.", listener, was_away)
-        self._serve(share, waiting)
+        self._serve(turn)
 
     def count(self, deliverers: int) -> None:
         """Take note of how many deliverers there are: each has its part of a listener's rate."""
@@ -134,29 +139,49 @@ class Limits:
             parked.append((waiting.park, self._turned_away(share, waiting.rate, now)))
         return parked
 
-    def _serve(self, share: Share, waiting: Waiting | None) -> None:
-        """Let `waiting` go, and then whoever has room as well. Without the lock."""
-        while waiting:
-            if not waiting.go():
-                waiting = self._instead(share)
+    def _serve(self, turn: "_Turn | None") -> None:
+        """Let these go, and then whoever has room as well. Without the lock."""
+        while turn:
+            if not turn.waiting.go():
+                turn = self._instead(turn.share)
                 continue
             with self._lock:
-                waiting = self._next(share, self._now())
+                turn = self._next(turn.share, self._now())
 
-    def _instead(self, share: Share) -> Waiting | None:
+    def _instead(self, share: Share) -> "_Turn | None":
         """Return who goes in the place of one whose POST could not be made. Without the lock."""
         with self._lock:
             self._end(share)
             return self._next(share, self._now())
 
-    def _next(self, share: Share, now: float) -> Waiting | None:
-        """Return who goes next, counted as under way, if somebody waits and there is room."""
-        if not share.line or share.in_flight >= self._allowed(share, now):
-            return None
-        self._begin(share, now)
-        return share.line.popleft()
+    def _next(self, share: Share, now: float) -> "_Turn | None":
+        """Return who goes next, counted as under way, if somebody waits and there is room.
+
+        A place that `share` has left is not its own, or whoever once had many would keep them and
+        let the others have one at a time.
+        """
+        if share.line:
+            self._turns.setdefault(share)
+        for one in (share if not share.in_flight else self._in_turn(now), share):
+            if one and one.line and one.in_flight < self._allowed(one, now):
+                self._begin(one, now)
+                return _Turn(one, one.line.popleft())
+        return None
+
+    def _in_turn(self, now: float) -> Share | None:
+        """Return whose turn it is; those who have all they may have wait for their own answers."""
+        while self._turns:
+            share = next(iter(self._turns))
+            room = share.in_flight < min(self._cap, share.deserved) and not share.breaker.is_open
+            silent = share.silence(now, self._awake_since) > share.best + UNPROVEN_SECONDS
+            if share.line and room and not silent:
+                return share
+            del self._turns[share]
+        return None
 
     def _begin(self, share: Share, now: float) -> None:
+        if share in self._turns:
+            self._turns.move_to_end(share)
         share.began(now)
         self._in_flight += 1
 
@@ -167,9 +192,11 @@ class Limits:
     def _allowed(self, share: Share, now: float) -> int:
         if share.breaker.is_open:
             return 1 if now >= share.breaker.probe_at else 0
+        if self._in_flight >= self._total * CROWDED:
+            return 1
         useful = max(self._total * BUSY, share.best * POSTS_PER_SECOND)
-        crowded = self._in_flight >= min(self._total * CROWDED, useful)
-        return 1 if crowded else min(self._cap, share.deserved)
+        part = useful if self._in_flight < useful else max(useful / self._listeners(), 1)
+        return min(self._cap, share.deserved, int(part))
 
     def _takes(self, share: Share, room: bool, rate: float, reserved: bool, now: float) -> bool:
         """Say whether a delivery may go or wait here; with a rate, that takes one of its moments.
@@ -200,7 +227,10 @@ class Limits:
 
         One alone may take all of the process: nobody else's delivery is here to suffer from it.
         """
-        return self._total / max(len(self._present), self._present_before)
+        return self._total / self._listeners()
+
+    def _listeners(self) -> int:
+        return max(len(self._present), self._present_before)
 
     def _turned_away(self, share: Share, rate: float, now: float) -> Pause:
         if share.breaker.is_open:
@@ -237,3 +267,8 @@ class Limits:
             self._awake_since = now
         self._heard_at = now
         return now
+
+
+class _Turn(NamedTuple):
+    share: Share
+    waiting: Waiting

@@ -17,6 +17,9 @@ that nobody else wants need not be earned."""
 SMOOTHING = 0.02
 """The weight of a POST's time, from the fiftieth success on; the first ones weigh more. A moment in
 which this process itself is slow must not look like a slow receiver."""
+SLOWER = 0.02
+"""The part of the way from its best time to today's that a receiver is thought to have come in a
+second."""
 FIRST_GUESS_SECONDS = 0.02
 
 
@@ -48,6 +51,7 @@ class Share:
 
     __slots__ = (
         "best",
+        "best_at",
         "breaker",
         "earned",
         "in_flight",
@@ -61,7 +65,7 @@ class Share:
         self.in_flight = 0
         self.earned = 0
         self.seconds = FIRST_GUESS_SECONDS
-        self.best = 0.0
+        self.best, self.best_at = 0.0, now
         """Seconds of the fastest answers: the others may have waited for this process."""
         self.silent_since = now
         self.line: deque[Waiting] = deque()
@@ -87,9 +91,14 @@ class Share:
         self._took(seconds)
         self.silent_since = now
         self.earned = min(self.earned + 1, most)
-        slower = SMOOTHING * (seconds - self.best)
-        self.best = min(seconds, self.best + slower) if self.best else seconds
+        self._was_best(now, seconds)
         return self.breaker.succeeded(now)
+
+    def _was_best(self, now: float, seconds: float) -> None:
+        # By time and not by answers: a process that is busy makes many that are slow.
+        slower = min(SLOWER * (now - self.best_at), 1.0) * (seconds - self.best)
+        self.best = min(seconds, self.best + slower) if self.best else seconds
+        self.best_at = now
 
     def failed(self, now: float, seconds: float) -> bool:
         """Count a POST that found nobody within so many `seconds`, and say whether the receiver

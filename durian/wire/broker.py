@@ -110,10 +110,7 @@ class Consumer(Protocol):
         ...
 
     def ack(self, tag: int) -> None:
-        """Write to the broker that a message is done with; it leaves at the next `flush` or `read`.
-
-        Raises Unavailable.
-        """
+        """Note that a message is done with: a later `flush`, `read` or `close` says so."""
         ...
 
     def flush(self) -> None:

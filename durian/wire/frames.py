@@ -12,6 +12,7 @@ from typing import Any
 from amqp.exceptions import AMQPError
 from amqp.serialization import decode_properties_basic, dumps
 
+from durian.wire.acks import Ack
 from durian.wire.broker import Outgoing
 
 Frame = tuple[int, int, bytes]
@@ -67,9 +68,9 @@ def publish(message: Outgoing, number: int, channel: int, frame_max: int) -> byt
     )
 
 
-def ack(tag: int, channel: int) -> bytes:
-    """Return the frame that acks one message."""
-    return _ACK.pack(METHOD, channel, 13, 60, 80, tag, 0, END)
+def ack(what: Ack, channel: int) -> bytes:
+    """Return the frame that says `what`."""
+    return _ACK.pack(METHOD, channel, 13, 60, 80, what.tag, what.multiple, END)
 
 
 class Deliveries:

@@ -14,6 +14,7 @@ from amqp.spec import Connection as method
 from kombu import Connection
 
 from durian.errors import TopologyError, Unavailable
+from durian.wire.acks import Ack
 from durian.wire.broker import Outgoing
 from durian.wire.buffers import Buffers
 from durian.wire.frames import Delivered, Deliveries, ack, publish
@@ -78,9 +79,9 @@ class Link:
         """Write `message`; `number` is its correlation id. Raises OSError, and as `frames` does."""
         self._buffers.write(publish(message, number, self.channel.channel_id, self._amqp.frame_max))
 
-    def ack(self, tag: int) -> None:
-        """Write that a message is done with. Raises OSError."""
-        self._buffers.write(ack(tag, self.channel.channel_id))
+    def ack(self, what: Ack) -> None:
+        """Write `what`. Raises OSError."""
+        self._buffers.write(ack(what, self.channel.channel_id))
 
     def flush(self) -> None:
         """Send what was written. Raises OSError."""

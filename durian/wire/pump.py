@@ -275,10 +275,7 @@ class Pump:
         self._in_flight -= 1
         # A connection that was lost took its unacked messages with it.
         if self._consumer and job.connection == self._connection:
-            try:
-                self._consumer.ack(job.incoming.tag)
-            except Unavailable as error:
-                self._lose_consumer(error)
+            self._consumer.ack(job.incoming.tag)
 
     def _later(self, step: Callable[[], None]) -> None:
         self._steps.append(step)

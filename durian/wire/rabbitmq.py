@@ -8,7 +8,7 @@ import logging
 import struct
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -20,6 +20,7 @@ from amqp.exceptions import FrameSyntaxError, NotFound, PreconditionFailed
 from kombu import Connection
 
 from durian.errors import ConfigurationError, MessageRefused, TopologyError, Unavailable
+from durian.wire.acks import Ack, Acks
 from durian.wire.broker import Confirmed, Incoming, OnMessage, Outgoing, QueueState, Refused
 from durian.wire.link import DECLARE, Link, as_unavailable
 from durian.wire.topology import Topology
@@ -213,6 +214,7 @@ class RabbitConsumer:
         self._on_message = on_message
         self._arrived: deque[Incoming] = deque()
         self._deleted = False
+        self._acks = Acks(most=prefetch // 4)
         self._acked = False
         channel = link.channel
         link.deliver_to(self._on_delivery)
@@ -227,6 +229,7 @@ class RabbitConsumer:
     def read(self) -> None:
         """Hand over what has arrived. Raises Unavailable, TopologyError if the queue is gone."""
         with self._link.talking():
+            self._write_acks()
             self._link.read()
         if self._deleted:
             raise TopologyError(f"Queue {self._queue!r} was deleted. {DECLARE}")
@@ -234,14 +237,14 @@ class RabbitConsumer:
             self._on_message(self._arrived.popleft())
 
     def ack(self, tag: int) -> None:
-        """Ack one message. Raises Unavailable."""
-        with self._link.talking():
-            self._link.ack(tag)
+        """Ack one message, by a `flush` or `read` that follows."""
+        self._acks.add(tag, time.monotonic())
         self._acked = True
 
     def flush(self) -> None:
-        """Send what was written. Raises Unavailable."""
+        """Send the acks that are due. Raises Unavailable."""
         with self._link.talking():
+            self._write_acks()
             self._link.flush()
 
     def consumers(self) -> int:
@@ -266,7 +269,16 @@ class RabbitConsumer:
         # A channel that ends forgets the acks that it has not passed on to its queue. The queue
         # answers a cancel itself, after what came before it.
         with suppress(Unavailable), self._link.patience(ACK_SECONDS):
+            with self._link.talking():
+                self._write(self._acks.rest())
             self.cancel()
+
+    def _write_acks(self) -> None:
+        self._write(self._acks.due(time.monotonic()))
+
+    def _write(self, acks: Iterable[Ack]) -> None:
+        for ack in acks:
+            self._link.ack(ack)
 
     def _on_delivery(
         self, tag: int, redelivered: bool, properties: Mapping[str, Any], body: bytes

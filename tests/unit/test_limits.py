@@ -1,3 +1,4 @@
+from collections import deque
 from itertools import pairwise
 
 import pytest
@@ -23,6 +24,7 @@ from durian.wire.topology import LADDER
 
 JOE, JANE = 1, 2
 PLENTY = 1_000_000
+PLACES = 20
 
 
 class Clock:
@@ -103,6 +105,10 @@ class Desk:
             delivery = self.admit(listener)
             if delivery.pause:
                 return delivery
+
+
+def went(deliveries: list[Delivery]) -> int:
+    return sum(one.went for one in deliveries)
 
 
 def test_up_to_the_cap_go_at_once() -> None:
@@ -269,11 +275,64 @@ def test_however_many_hang_something_is_left(seconds: float, part: float) -> Non
     for listener in range(100):
         desk.succeed(listener, times=100, seconds=seconds)
     hanging = sum(one.went for who in range(99) for one in desk.many(100, who))
-    assert 1000 * part <= hanging <= 1000 * part + 99
+    # And an equal part of what is useful, or one, for each of those that were too late for more.
+    assert 1000 * part <= hanging <= 1000 * part + 99 * max(10 * part, 1)
     first, second = desk.many(2, 99)
     assert (first.went, second.waits) == (True, True)
     desk.limits.release(99, 0.01, away=False)
     assert second.went
+
+
+def test_who_comes_later_gets_an_equal_part() -> None:
+    desk = Desk(total=int(PLACES / BUSY), cap=PLACES)
+    for listener in (JOE, JANE):
+        desk.succeed(listener, times=PLACES, seconds=0.001)
+    joes, janes = desk.many(5 * PLACES, JOE), desk.many(5 * PLACES, JANE)
+    assert (went(joes), went(janes)) == (PLACES, PLACES // 2)
+
+
+def test_who_had_all_places_before_the_others_came_shares_them() -> None:
+    desk = Desk(total=int(PLACES / BUSY), cap=PLACES)
+    for listener in (JOE, JANE, 3, 4):
+        desk.succeed(listener, times=PLACES, seconds=0.001)
+    joes, janes = desk.many(5 * PLACES, JOE), desk.many(5 * PLACES, JANE)
+    assert (went(joes), went(janes)) == (PLACES, PLACES // 4)
+    under_way = deque([JOE] * went(joes) + [JANE] * went(janes))
+    for _ in range(3 * PLACES):
+        # All take the same time: the oldest ends.
+        before = went(joes), went(janes)
+        desk.limits.release(under_way.popleft(), 0.001, away=False)
+        under_way += [JOE] * (went(joes) - before[0]) + [JANE] * (went(janes) - before[1])
+    assert abs(under_way.count(JOE) - under_way.count(JANE)) <= 2
+
+
+def test_a_place_is_not_for_one_that_is_silent() -> None:
+    desk = Desk(total=int(PLACES / BUSY), cap=PLACES)
+    for listener in (JOE, JANE):
+        desk.succeed(listener, times=PLACES, seconds=0.001)
+    joes, janes = desk.many(5 * PLACES, JOE), desk.many(5 * PLACES, JANE)
+    before = went(janes)
+    desk.clock.now += UNPROVEN_SECONDS * 1.5
+    for _ in range(2 * PLACES):
+        desk.limits.release(JOE, 0.001, away=False)
+    assert went(janes) == before
+    assert went(joes) > 2 * PLACES
+
+
+def test_a_process_that_is_slow_does_not_take_its_receivers_for_slow() -> None:
+    desk = Desk(total=1600, cap=1000)
+    desk.succeed(times=1000, seconds=0.001)
+    desk.succeed(times=1000, seconds=0.5)
+    assert went(desk.many(1000)) == 1600 * BUSY
+
+
+def test_a_receiver_that_stays_slow_gets_as_many_at_once_as_that_takes() -> None:
+    desk = Desk(total=1600, cap=1000)
+    desk.succeed(times=1000, seconds=0.001)
+    for _ in range(60):
+        desk.wait(1.0)
+        desk.succeed(seconds=0.5)
+    assert went(desk.many(1000)) > 5 * 1600 * BUSY
 
 
 def test_what_is_parked_gets_one_moment_after_the_other() -> None:

@@ -48,6 +48,23 @@ def test_each_message_is_handled_published_and_gone(broker: Broker) -> None:
     assert waiting(broker, broker.topology.deliver) == 0
 
 
+def test_one_that_takes_for_ever_has_no_place_but_its_own(broker: Broker) -> None:
+    handled: list[bytes] = []
+
+    def handle(incoming: Incoming, answer: Answer) -> None:
+        handled.append(incoming.body)
+        if incoming.body != b"0":
+            answer(Outcome())
+
+    put(broker, broker.topology.deliver, numbered(100))
+    with pumping(broker, handle, prefetch=8) as running:
+        wait_until(lambda: len(handled) == 100, PATIENCE, "all others are acked")
+        running.stop(within=0.1)
+    (left,) = take(broker, broker.topology.deliver, 1)
+    assert left.body == b"0"
+    assert waiting(broker, broker.topology.deliver) == 0
+
+
 def test_a_pump_is_told_how_many_consume_its_queue(
     broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:

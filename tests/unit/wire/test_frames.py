@@ -11,6 +11,7 @@ from amqp.serialization import loads
 from hypothesis import given
 from hypothesis import strategies as st
 
+from durian.wire.acks import Ack
 from durian.wire.broker import Outgoing
 from durian.wire.buffers import Buffers
 from durian.wire.frames import Deliveries, Frame, ack, publish
@@ -87,11 +88,11 @@ def test_py_amqp_reads_what_is_published(message: Outgoing, number: int, room: i
     }
 
 
-@given(st.integers(1, 2**64 - 1))
-def test_py_amqp_reads_what_is_acked(tag: int) -> None:
-    ((method, arguments, _),) = as_py_amqp_hears_it(ack(tag, 1))
+@given(st.integers(1, 2**64 - 1), st.booleans())
+def test_py_amqp_reads_what_is_acked(tag: int, multiple: bool) -> None:
+    ((method, arguments, _),) = as_py_amqp_hears_it(ack(Ack(tag, multiple), 1))
     assert method == (60, 80)
-    assert loads("Lb", arguments, 4)[0] == [tag, False]
+    assert loads("Lb", arguments, 4)[0] == [tag, multiple]
 
 
 def delivered(message: Outgoing, tag: int, redelivered: bool, room: int) -> bytes:
