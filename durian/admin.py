@@ -193,7 +193,7 @@ class EventAdmin(ReadOnly):
             quarantined = queryset.filter(PublishedFilter.conditions["quarantined"])
             count = quarantined.update(error="", claimed_until=None)
             transaction.on_commit(
-                lambda: events_committed.send(sender=Event, using=using, events=[]), using=using
+                lambda: events_committed.send(sender=Event, using=using, rows=[]), using=using
             )
         self.message_user(request, _("%(count)d events wait to be published.") % {"count": count})
 

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from durian import conf, roles
+from durian.eventrow import EventRow
 from durian.models import Attempt, Event
 from durian.signals import claim_requested, dispatch_requested, events_committed
 from durian.wire import connect
@@ -43,15 +44,15 @@ class Background:
         """Return until when `count` events about to be recorded are this process's own, if so."""
         return self._relay.claim_until(count) if self._relay else None
 
-    def give(self, using: str, events: Sequence[Event]) -> None:
-        """Have `events`, and what else is in the outboxes if there are none, published now.
+    def give(self, using: str, rows: Sequence[EventRow]) -> None:
+        """Have `rows`, and what else is in the outboxes if there are none, published now.
 
         Never blocks and never talks to the broker.
         """
         with self._lock:
             if self._relay is None:
                 self._relay = self._start()
-        self._relay.give(using, events)
+        self._relay.give(using, rows)
 
     def _hold(self) -> None:
         # A child would wait for ever for what the relay's thread had locked when it was forked: an
@@ -99,10 +100,10 @@ def on_claim_requested(count: int, **_: Any) -> datetime | None:
     return background.claim_until(count) if conf.config().relay == "thread" else None
 
 
-def on_events_committed(using: str, events: Sequence[Event], **_: Any) -> None:
+def on_events_committed(using: str, rows: Sequence[EventRow], **_: Any) -> None:
     """Give events to the relay of this process, if it is to have one."""
     if conf.config().relay == "thread":
-        background.give(using, events)
+        background.give(using, rows)
 
 
 def on_dispatch_requested(event: Event, outcomes: list[Attempt], **_: Any) -> None:

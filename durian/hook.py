@@ -204,7 +204,7 @@ class Hook:
         ]
         if not bodies:
             return []
-        events = outbox.record(
+        rows = outbox.record(
             self.name,
             bodies,
             envelope=self.envelope,
@@ -212,10 +212,10 @@ class Hook:
             using=using,
             published=not self.asynchronous,
         )
-        sent = [Sent(event.id, []) for event in events]
+        sent = [Sent(row.id, []) for row in rows]
         if not self.asynchronous:
-            for event, one in zip(events, sent, strict=True):
-                outbox.dispatch_on_commit(event, one.outcomes)
+            for row, one in zip(rows, sent, strict=True):
+                outbox.dispatch_on_commit(row, using, one.outcomes)
         return sent
 
 

@@ -1,36 +1,50 @@
-"""The INSERT of one event: most of what a site's request pays for raising it."""
+"""The INSERT of events: most of what a site's request pays for raising them."""
 
+from collections.abc import Sequence
+from datetime import datetime
 from functools import cache
 from typing import Any
+from uuid import UUID
 
 from django.db import connections, transaction
-from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import Field
 from django.db.models.sql import InsertQuery
 
+from durian.eventrow import EventRow
 from durian.models import Event
 
+BATCH = 1000
 
-def insert(event: Event, using: str) -> None:
-    """Insert `event` into the database `using`, in the transaction that is open there, if any.
 
-    As `Event.save` does, for a fraction of the CPU: nobody is told by signals, and Django's
-    compiler writes the statement only once. Raises what `save` raises.
+def insert(rows: Sequence[EventRow], using: str) -> None:
+    """Insert `rows` into the database `using`, in the transaction that is open there, if any.
+
+    In one statement; over BATCH, and on SQLite already over about a hundred, it takes more. Raises
+    what `Event.save` raises.
     """
+    if len(rows) == 1:
+        _insert_one(rows[0], using)
+    else:
+        events = [Event(**row._asdict()) for row in rows]
+        Event.objects.using(using).bulk_create(events, batch_size=BATCH)
+
+
+def _insert_one(row: EventRow, using: str) -> None:
+    """Insert one as `Event.save` does, for a fraction of the CPU."""
     connection = connections[using]
-    values = [_prepared(field, event, connection) for field in Event._meta.concrete_fields]
+    if connection.vendor == "postgresql":
+        values = [_text(value) for value in row]
+    else:
+        values = [
+            field.get_db_prep_save(value, connection)
+            for field, value in zip(Event._meta.concrete_fields, row, strict=True)
+        ]
     with transaction.mark_for_rollback_on_error(using=using), connection.cursor() as cursor:
         cursor.execute(_statement(using, connection.vendor), values)
-    event._state.adding = False
-    event._state.db = using
 
 
-def _prepared(field: "Field[Any, Any]", event: Event, connection: BaseDatabaseWrapper) -> Any:
-    value = getattr(event, field.attname)
-    # Every database takes texts and NULL as they are: no need to ask the field.
-    if value is None or type(value) is str:
-        return value
-    return field.get_db_prep_save(value, connection)
+def _text(value: Any) -> Any:
+    # PostgreSQL reads texts as what its columns are. psycopg quotes them in C, all else in Python.
+    return str(value) if isinstance(value, UUID | datetime) else value
 
 
 @cache

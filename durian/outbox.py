@@ -11,6 +11,7 @@ from django.utils import timezone
 from durian import ids
 from durian.conf import config
 from durian.errors import ConfigurationError
+from durian.eventrow import EventRow
 from durian.insert import insert
 from durian.models import Event
 from durian.signals import (
@@ -19,8 +20,6 @@ from durian.signals import (
     events_committed,
     events_recorded,
 )
-
-BATCH = 1000
 
 
 def pending(using: str) -> "QuerySet[Event]":
@@ -36,49 +35,40 @@ def record(
     archive: bool,
     using: str,
     published: bool = False,
-) -> list[Event]:
-    """Insert an event for each of `bodies`, in one statement, in the caller's transaction.
+) -> list[EventRow]:
+    """Insert an event for each of `bodies`, in the caller's transaction, and return them.
 
-    Over BATCH, and on SQLite already over about a hundred, it takes more statements. `using` is the
-    database; `published` keeps the relay away. Raises ConfigurationError for a database whose
-    outbox nobody reads.
+    `using` is the database; `published` keeps the relay away. Raises ConfigurationError for a
+    database whose outbox nobody reads, and what `insert` raises.
     """
     _check_read(hook, using)
     now = timezone.now()
     claimed_until = None if published else _claimed_until(len(bodies))
-    events = [
-        Event(
-            id=ids.new_event_id(),
-            hook=hook,
-            body=body,
-            envelope=envelope,
-            archive=archive,
-            created_at=now,
-            claimed_until=claimed_until,
-            published_at=now if published else None,
+    published_at = now if published else None
+    rows = [
+        EventRow(
+            ids.new_event_id(), hook, body, envelope, archive, now, claimed_until, published_at
         )
         for body in bodies
     ]
-    if len(events) == 1:
-        insert(events[0], using)
-    else:
-        Event.objects.using(using).bulk_create(events, batch_size=BATCH)
-    events_recorded.send(sender=Event, events=events)
+    insert(rows, using)
+    if events_recorded.has_listeners(Event):
+        events_recorded.send(sender=Event, events=[row.event(using) for row in rows])
     if not published:
-        _announce_on_commit(using, events)
-    return events
+        _announce_on_commit(using, rows)
+    return rows
 
 
-def dispatch_on_commit(event: Event, outcomes: list[Any]) -> None:
-    """Deliver `event` in this process once its transaction commits; fills `outcomes`.
+def dispatch_on_commit(row: EventRow, using: str, outcomes: list[Any]) -> None:
+    """Deliver an event of `using` in this process once its transaction commits; fills `outcomes`.
 
     What goes wrong is logged: the event has happened, whoever hears of it.
     """
 
     def dispatch() -> None:
-        dispatch_requested.send(sender=Event, event=event, outcomes=outcomes)
+        dispatch_requested.send(sender=Event, event=row.event(using), outcomes=outcomes)
 
-    transaction.on_commit(dispatch, using=event._state.db, robust=True)
+    transaction.on_commit(dispatch, using=using, robust=True)
 
 
 def _check_read(hook: str, using: str) -> None:
@@ -94,11 +84,11 @@ def _claimed_until(count: int) -> datetime | None:
     return next((until for _, until in answers if until), None)
 
 
-def _announce_on_commit(using: str, events: list[Event]) -> None:
+def _announce_on_commit(using: str, rows: list[EventRow]) -> None:
     def announce() -> None:
         # Django's test cases can run this within a transaction that they will roll back.
-        committed = [] if connections[using].in_atomic_block else events
-        events_committed.send(sender=Event, using=using, events=committed)
+        committed = [] if connections[using].in_atomic_block else rows
+        events_committed.send(sender=Event, using=using, rows=committed)
 
     # Robust: the events are safe by now, whatever keeps the relay from starting. A function, since
     # Django names what failed, and a `partial` has no name.

@@ -20,6 +20,7 @@ from deliverer.log import Log
 from deliverer.targets import Targets
 from durian import conf
 from durian.database import own_connections
+from durian.eventrow import EventRow
 from durian.listeners import Listeners
 from durian.matcher import Matcher
 from durian.models import Attempt, Event
@@ -71,9 +72,9 @@ class PublisherRole:
         """Return until when `count` events about to be recorded are this publisher's own, if so."""
         return self._loop.claim_until(count)
 
-    def give(self, using: str, events: Sequence[Event]) -> None:
-        """Take `events` that were committed to the database `using`."""
-        self._loop.give(using, events)
+    def give(self, using: str, rows: Sequence[EventRow]) -> None:
+        """Take `rows` that were committed to the database `using`."""
+        self._loop.give(using, rows)
 
     def hold(self, within: float) -> bool:
         """Let nothing be published until `release`; say whether that came to be in time."""

@@ -10,7 +10,8 @@ events_recorded = Signal()
 """Sent with `events`, a list, once they were written to the outbox, within the transaction."""
 
 events_committed = Signal()
-"""Sent with `using` and `events` once these were committed to that database's outbox."""
+"""Sent with `using` and `rows`, a list of EventRow, once these were committed to that database's
+outbox; with none when something else is there to be published."""
 
 dispatch_requested = Signal()
 """Sent with `event` once an event of a hook that dispatches in-process was committed, and with

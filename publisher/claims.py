@@ -2,14 +2,14 @@
 
 import logging
 from collections.abc import Container, Iterable, Sequence
-from datetime import datetime, timedelta
-from typing import NamedTuple
+from datetime import timedelta
 from uuid import UUID
 
 from django.db import connections, transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
+from durian.eventrow import EventRow
 from durian.models import Event
 from durian.outbox import pending
 
@@ -20,30 +20,13 @@ FIRST = UUID(int=0)
 _ARCHIVE = "UPDATE durian_event SET published_at = %s, claimed_until = NULL WHERE id IN"
 
 
-class Row(NamedTuple):
-    """What a relay needs of an event; nobody else publishes it until its claim is over."""
-
-    id: UUID
-    hook: str
-    body: str
-    envelope: str
-    archive: bool
-    created_at: datetime
-    claimed_until: datetime | None
-
-
-def row_of(event: Event) -> Row:
-    """Return `event` as a row."""
-    return Row._make(getattr(event, name) for name in Row._fields)
-
-
 def free(using: str) -> "QuerySet[Event]":
     """Return the waiting events of `using` that no relay has claimed."""
     unclaimed = Q(claimed_until__isnull=True) | Q(claimed_until__lt=timezone.now())
     return pending(using).filter(unclaimed)
 
 
-def claim(using: str, limit: int, after: UUID = FIRST) -> list[Row]:
+def claim(using: str, limit: int, after: UUID = FIRST) -> list[EventRow]:
     """Claim and return up to `limit` events that nobody else has claimed, the oldest first.
 
     Those of ids up to `after` are passed by, with all that is left of them in the index when they
@@ -53,14 +36,14 @@ def claim(using: str, limit: int, after: UUID = FIRST) -> list[Row]:
     waiting = free(using).filter(id__gt=after).order_by("id")
     with transaction.atomic(using=using):
         waiting = waiting.select_for_update(skip_locked=skips_locked(using))
-        found = waiting.values_list(*Row._fields)[:limit]
-        rows = [Row._make(values)._replace(claimed_until=until) for values in found]
+        found = waiting.values_list(*EventRow._fields)[:limit]
+        rows = [EventRow._make(values)._replace(claimed_until=until) for values in found]
         if rows:
             _events(using, rows).update(claimed_until=until)
     return rows
 
 
-def settle(using: str, rows: Sequence[Row], confirmed: Container[str]) -> None:
+def settle(using: str, rows: Sequence[EventRow], confirmed: Container[str]) -> None:
     """Mark the `confirmed` ones of `rows` as published and let go of the others."""
     published = [row for row in rows if str(row.id) in confirmed]
     kept = [row for row in published if row.archive]
@@ -72,7 +55,7 @@ def settle(using: str, rows: Sequence[Row], confirmed: Container[str]) -> None:
         let_go(using, [row for row in rows if str(row.id) not in confirmed])
 
 
-def _archive(using: str, rows: Sequence[Row]) -> None:
+def _archive(using: str, rows: Sequence[EventRow]) -> None:
     """Mark `rows` as published.
 
     By a plain statement, since a site's process does this dozens of times a second: for Django to
@@ -86,7 +69,7 @@ def _archive(using: str, rows: Sequence[Row]) -> None:
         cursor.execute(f"{_ARCHIVE} ({places})", [moment, *ids])
 
 
-def let_go(using: str, rows: Sequence[Row]) -> None:
+def let_go(using: str, rows: Sequence[EventRow]) -> None:
     """Give `rows` back to whoever claims them next."""
     # Unless the lease has ended meanwhile, and another relay has claimed them since.
     ours = _events(using, rows).filter(claimed_until__in={row.claimed_until for row in rows})
@@ -104,5 +87,5 @@ def skips_locked(using: str) -> bool:
     return bool(connections[using].features.has_select_for_update_skip_locked)
 
 
-def _events(using: str, rows: Iterable[Row]) -> "QuerySet[Event]":
+def _events(using: str, rows: Iterable[EventRow]) -> "QuerySet[Event]":
     return Event.objects.using(using).filter(pk__in=[row.id for row in rows])

@@ -11,8 +11,7 @@ from datetime import datetime, timedelta
 
 from django.utils import timezone
 
-from durian.models import Event
-from publisher.claims import Row, row_of
+from durian.eventrow import EventRow
 
 LEASE = timedelta(seconds=30)
 """How long an event is this process's own, from its INSERT on."""
@@ -27,7 +26,7 @@ class Handover:
     def __init__(self) -> None:
         self.is_open = False
         """Whether the relay would publish at once what it is given."""
-        self._given: deque[tuple[str, Event]] = deque()
+        self._given: deque[tuple[str, EventRow]] = deque()
 
     def claim_until(self, count: int) -> datetime | None:
         """Return until when `count` events about to be recorded are this process's own.
@@ -38,13 +37,13 @@ class Handover:
             return None
         return timezone.now() + LEASE
 
-    def give(self, using: str, events: Sequence[Event]) -> bool:
-        """Take those of `events`, committed to `using`, that are this process's own.
+    def give(self, using: str, rows: Sequence[EventRow]) -> bool:
+        """Take those of `rows`, committed to `using`, that are this process's own.
 
         Return False if there is none: something may be in the outbox for whoever claims it.
         """
-        own = [event for event in events if event.claimed_until]
-        self._given.extend((using, event) for event in own)
+        own = [row for row in rows if row.claimed_until]
+        self._given.extend((using, row) for row in own)
         return bool(own)
 
     @property
@@ -52,10 +51,10 @@ class Handover:
         """How many events were given and not fetched."""
         return len(self._given)
 
-    def fetch(self, limit: int) -> tuple[str, list[Row]]:
+    def fetch(self, limit: int) -> tuple[str, list[EventRow]]:
         """Return a database and up to `limit` of its events that were given, the oldest first."""
-        using, rows = "", list[Row]()
+        using, rows = "", list[EventRow]()
         while self._given and len(rows) < limit and (not rows or self._given[0][0] == using):
-            using, event = self._given.popleft()
-            rows.append(row_of(event))
+            using, row = self._given.popleft()
+            rows.append(row)
         return using, rows

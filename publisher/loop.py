@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from durian.errors import Unavailable
-from durian.models import Event
+from durian.eventrow import EventRow
 from durian.wire.backoff import Backoff
 from durian.wire.wakeup import Wakeup, wait_readable
 from publisher.handover import Handover
@@ -53,12 +53,12 @@ class RelayLoop:
         """
         return self._handover.claim_until(count)
 
-    def give(self, using: str, events: Sequence[Event]) -> None:
-        """Take `events`, committed to the database `using`. From any thread; never blocks.
+    def give(self, using: str, rows: Sequence[EventRow]) -> None:
+        """Take `rows`, committed to the database `using`. From any thread; never blocks.
 
         None at all say that something else is in an outbox.
         """
-        if not self._handover.give(using, events):
+        if not self._handover.give(using, rows):
             self._unclaimed.set()
         # Whoever was woken before has not looked yet: it will see this, too.
         if not self._nudged.is_set():

@@ -13,12 +13,13 @@ from django.utils import timezone
 
 from durian.database import available
 from durian.errors import MessageRefused, Unavailable
+from durian.eventrow import EventRow
 from durian.models import ListenerClock
 from durian.wire.broker import Broker, Outgoing, Publisher
 from durian.wire.messages import EventMessage, encode
 from durian.wire.publishing import Batch, publish_all
 from durian.wire.wakeup import HasFileno
-from publisher.claims import FIRST, Row, claim, free, let_go, quarantine, settle, skips_locked
+from publisher.claims import FIRST, claim, free, let_go, quarantine, settle, skips_locked
 
 BATCH = 500
 UNDER_WAY = 3
@@ -64,14 +65,14 @@ class Relay:
             raise failures[0]
         return published
 
-    def publish(self, using: str, rows: Sequence[Row]) -> int:
+    def publish(self, using: str, rows: Sequence[EventRow]) -> int:
         """Publish `rows`, claimed when they were recorded, and return how many that were.
 
         Those whose claim would end too soon are let go of: `drain` finds them. Raises Unavailable
         when the broker or the database is away; nothing is lost then.
         """
         enough = timezone.now() + timedelta(seconds=CONFIRM_SECONDS)
-        own, late = list[Row](), list[Row]()
+        own, late = list[EventRow](), list[EventRow]()
         for row in rows:
             (own if row.claimed_until and row.claimed_until > enough else late).append(row)
         if late:
@@ -100,7 +101,7 @@ class Relay:
 
     def _claims(
         self, using: str, stopping: Callable[[], bool], look: bool
-    ) -> Iterator[Sequence[Row]]:
+    ) -> Iterator[Sequence[EventRow]]:
         """Claim batch after batch, until there is nothing more that is free."""
         # Who has nothing to publish need not connect, and where rows are not locked one by one
         # (SQLite) a claim would take the one write lock each time.
@@ -120,7 +121,7 @@ class Relay:
             if len(rows) < BATCH:
                 return  # Behind it there is nothing.
 
-    def _publish(self, using: str, claims: Iterable[Sequence[Row]]) -> int:
+    def _publish(self, using: str, claims: Iterable[Sequence[EventRow]]) -> int:
         """Publish the `claims` on rows of one database and return how many events that were."""
         self._settle_rest(using)
         published, under_way = 0, self._unsettled[using]
@@ -168,7 +169,7 @@ class Relay:
 class _Claimed:
     """Events that were claimed together, on their way to the broker."""
 
-    def __init__(self, using: str, rows: Sequence[Row]) -> None:
+    def __init__(self, using: str, rows: Sequence[EventRow]) -> None:
         self.using = using
         self.rows = rows
         self._messages: list[Outgoing] = []
@@ -210,7 +211,7 @@ def _finish_first(under_way: deque[_Claimed]) -> int:
     return count
 
 
-def _outgoing(row: Row, exchange: str, listeners: int) -> Outgoing:
+def _outgoing(row: EventRow, exchange: str, listeners: int) -> Outgoing:
     message = EventMessage(
         id=str(row.id),
         hook=row.hook,

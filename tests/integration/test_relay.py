@@ -13,6 +13,7 @@ from django.utils import timezone
 from durian.database import own_connections
 from durian.errors import Unavailable
 from durian.event import Hook
+from durian.eventrow import EventRow
 from durian.models import Event, Listener, ListenerClock
 from durian.signals import claim_requested, events_committed
 from publisher.claims import LEASE_SECONDS
@@ -357,6 +358,11 @@ def test_what_a_busy_site_raises_is_gathered(
     assert len(drains) <= 3
 
 
+def row_of(event: Event) -> EventRow:
+    """Return what a request that raised `event` would give to its relay."""
+    return EventRow(**{name: getattr(event, name) for name in EventRow._fields})
+
+
 @contextmanager
 def handing_over(loop: RelayLoop) -> Iterator[None]:
     """Give `loop` what this process commits, as the site's background does."""
@@ -364,8 +370,8 @@ def handing_over(loop: RelayLoop) -> Iterator[None]:
     def claim(count: int, **_: object) -> datetime | None:
         return loop.claim_until(count)
 
-    def give(using: str, events: list[Event], **_: object) -> None:
-        loop.give(using, events)
+    def give(using: str, rows: list[EventRow], **_: object) -> None:
+        loop.give(using, rows)
 
     claim_requested.connect(claim)
     events_committed.connect(give)
@@ -436,7 +442,7 @@ def test_what_was_given_too_late_is_anybodys(broker: ToldBroker, relay: Relay) -
     with connected(loop, broker):
         event = Event(hook="myhook", body="1", claimed_until=timezone.now() - timedelta(seconds=1))
         event.save()
-        loop.give("default", [event])
+        loop.give("default", [row_of(event)])
         wait_for(broker, 2)
     assert not Event.objects.filter(published_at=None).exists()
 
@@ -450,7 +456,7 @@ def test_what_is_given_with_little_of_its_claim_left_is_claimed_anew(
         soon = timezone.now() + timedelta(seconds=CONFIRM_SECONDS / 2)
         event = Event(hook="myhook", body="1", claimed_until=soon)
         event.save()
-        loop.give("default", [event])
+        loop.give("default", [row_of(event)])
         wait_until(lambda: bool(broker.publishing), PATIENCE, "it is on its way")
         event.refresh_from_db()
         assert event.claimed_until

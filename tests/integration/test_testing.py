@@ -13,6 +13,7 @@ from pytest_django.fixtures import DjangoCaptureOnCommitCallbacks, Settings
 
 from durian.background import background
 from durian.event import Hook, ModelHook
+from durian.eventrow import EventRow
 from durian.models import Attempt, Event
 from durian.signals import events_committed
 from durian.testing import capture_events, deliver
@@ -88,10 +89,10 @@ def test_no_relay_is_started_by_what_is_never_committed(
 def test_what_a_test_case_does_not_commit_is_not_taken_for_committed(
     django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks,
 ) -> None:
-    heard: list[list[Event]] = []
+    heard: list[list[EventRow]] = []
 
-    def hear(events: list[Event], **_: Any) -> None:
-        heard.append(events)
+    def hear(rows: list[EventRow], **_: Any) -> None:
+        heard.append(rows)
 
     events_committed.connect(hear)
     try:

@@ -14,6 +14,7 @@ import venv
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -28,19 +29,13 @@ REQUIREMENTS = Path(__file__).parent / "requirements.txt"
 SITE = "tests.benchmarks.peer.site"
 POOLS = {"prefork": 4, "threads": 8}
 
-RAISED = 2_000
 DRAINED = 1_000
 WHOLE = 1_000
 
 
 def measure(stage: Stage) -> Iterator[Row]:
-    """Yield what the peer raises, drains and does as a whole, in events a second."""
-    peer = Peer(stage)
-    raised = peer.raise_orders(RAISED)
-    rate = RAISED / raised["seconds"]
-    yield Row("peer.send", "peer: save() raises, a transaction each", rate, "events/s")
-    yield Row("peer.us", "peer: time of a save()", raised["us"], "µs")
-    peer.purge()
+    """Yield what the peer drains and does as a whole, in events a second."""
+    peer = Peer.on(stage)
     drained = {pool: peer.drain(pool) for pool in POOLS}
     for pool, rate in drained.items():
         yield Row(f"peer.drain.{pool}", f"peer: drains its queue, {pool}", rate, "events/s")
@@ -68,6 +63,12 @@ class Peer:
         }
         self._run("django", "migrate", "--run-syncdb", "-v0")
         self._run(f"{SITE}.subscribe", stage.nginx.url())
+
+    @classmethod
+    @cache
+    def on(cls, stage: Stage) -> "Peer":
+        """Return the one that all figures of a run share."""
+        return cls(stage)
 
     def raise_orders(self, count: int, *options: str) -> Any:
         """Save so many orders in a process of its own and return what it says."""
@@ -129,5 +130,6 @@ def _install() -> None:
     venv.create(HOME, with_pip=True, clear=True)
     command = [str(HOME / "bin" / "python"), "-m", "pip", "install", "--quiet"]
     # From where pip does not see durian, and complains of what that lacks there.
-    subprocess.run([*command, "--requirement", str(REQUIREMENTS)], check=True, cwd=HOME)
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    subprocess.run([*command, "--requirement", str(REQUIREMENTS)], check=True, cwd=HOME, env=env)
     mark.write_text(wanted)
