@@ -17,6 +17,7 @@ RATES = (
     ("limits.publish", "broker: publish"),
     ("limits.consume", "broker: consume"),
     ("limits.commits", "database: commits"),
+    ("limits.send", "database: two INSERTs"),
     ("peer.send", "peer: save()"),
     ("send.rate", "durian: save()"),
     ("send.many", "durian: send_many"),

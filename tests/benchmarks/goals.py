@@ -31,7 +31,9 @@ GOALS = (
 )
 
 REFERENCES: Mapping[str, str] = {
+    "limits.send": "peer.send",
     "send.rate": "peer.send",
+    "send.alone": "peer.send",
     "send.many": "peer.send",
     "relay.rate": "limits.publish",
     "matcher.mixed": "matcher.mixed.bare",
