@@ -195,8 +195,8 @@ class Limits:
         if self._in_flight >= self._total * CROWDED:
             return 1
         useful = max(self._total * BUSY, share.best * POSTS_PER_SECOND)
-        part = useful if self._in_flight < useful else max(useful / self._listeners(), 1)
-        return min(self._cap, share.deserved, int(part))
+        part = useful if self._in_flight < useful else useful / self._listeners()
+        return min(self._cap, share.deserved, max(int(part), 1))
 
     def _takes(self, share: Share, room: bool, rate: float, reserved: bool, now: float) -> bool:
         """Say whether a delivery may go or wait here; with a rate, that takes one of its moments.

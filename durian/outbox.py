@@ -45,10 +45,9 @@ def record(
     now = timezone.now()
     claimed_until = None if published else _claimed_until(len(bodies))
     published_at = now if published else None
+    kept = bool(archive)  # PostgreSQL takes no 1 for it.
     rows = [
-        EventRow(
-            ids.new_event_id(), hook, body, envelope, archive, now, claimed_until, published_at
-        )
+        EventRow(ids.new_event_id(), hook, body, envelope, kept, now, claimed_until, published_at)
         for body in bodies
     ]
     insert(rows, using)

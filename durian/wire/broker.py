@@ -109,8 +109,12 @@ class Consumer(Protocol):
         """Hand what has arrived to the callback. Raises Unavailable when the connection is lost."""
         ...
 
-    def ack(self, tag: int) -> None:
-        """Note that a message is done with: a later `flush`, `read` or `close` says so."""
+    def ack(self, tag: int, hold: bool = False) -> None:
+        """Note that a message is done with: the next `flush`, `read` or `close` says so.
+
+        With `hold` it may be a later one, for the sake of speed: for what does no harm if it comes
+        again.
+        """
         ...
 
     def flush(self) -> None:

@@ -229,7 +229,7 @@ class MemoryConsumer:
                 )
             )
 
-    def ack(self, tag: int) -> None:
+    def ack(self, tag: int, hold: bool = False) -> None:
         """Forget a message."""
         del self._unacked[tag]
         self.arrived.set()

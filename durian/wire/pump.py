@@ -1,8 +1,8 @@
 """The one sequence of every stage: decode, handle, publish confirmed, record, then ack.
 
 A handler takes a message and answers, now or later and from any thread, with an outcome. Thousands
-may be in flight; they are acked in any order. The pump's thread alone touches the connections; what
-needs none of them is done where the answer comes from, so that the pump sleeps meanwhile.
+may be in flight, and end in any order. The pump's thread alone touches the connections; what needs
+none of them is done where the answer comes from, so that the pump sleeps meanwhile.
 """
 
 import logging
@@ -275,7 +275,9 @@ class Pump:
         self._in_flight -= 1
         # A connection that was lost took its unacked messages with it.
         if self._consumer and job.connection == self._connection:
-            self._consumer.ack(job.incoming.tag)
+            # What has had consequences would have them twice.
+            hold = not (job.outcome and job.outcome.publish)
+            self._consumer.ack(job.incoming.tag, hold)
 
     def _later(self, step: Callable[[], None]) -> None:
         self._steps.append(step)

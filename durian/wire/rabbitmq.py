@@ -214,7 +214,7 @@ class RabbitConsumer:
         self._on_message = on_message
         self._arrived: deque[Incoming] = deque()
         self._deleted = False
-        self._acks = Acks(most=prefetch // 4)
+        self._acks = Acks(prefetch * width)
         self._acked = False
         channel = link.channel
         link.deliver_to(self._on_delivery)
@@ -236,9 +236,9 @@ class RabbitConsumer:
         while self._arrived:
             self._on_message(self._arrived.popleft())
 
-    def ack(self, tag: int) -> None:
-        """Ack one message, by a `flush` or `read` that follows."""
-        self._acks.add(tag, time.monotonic())
+    def ack(self, tag: int, hold: bool = False) -> None:
+        """Ack one message, by the next `flush` or `read`, or a little later with `hold`."""
+        self._acks.add(tag, time.monotonic(), hold)
         self._acked = True
 
     def flush(self) -> None:
@@ -283,6 +283,7 @@ class RabbitConsumer:
     def _on_delivery(
         self, tag: int, redelivered: bool, properties: Mapping[str, Any], body: bytes
     ) -> None:
+        self._acks.arrived(tag)
         self._arrived.append(
             Incoming(
                 tag=tag,

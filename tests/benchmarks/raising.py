@@ -50,7 +50,8 @@ def twice(number: int) -> None:
     """Insert it, and a row that is ready as text, with nothing of Django around that."""
     with transaction.atomic():
         apps.get_model("site", "Order").objects.bulk_create([order(number)])
-        connection.connection.pgconn.exec_(SECOND)
+        inserted = connection.connection.pgconn.exec_(SECOND)
+        assert inserted.command_tuples == 1, inserted.error_message
 
 
 WAYS: dict[str, Callable[[int], None]] = {"save": save, "bare": bare, "twice": twice}

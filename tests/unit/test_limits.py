@@ -326,6 +326,58 @@ def test_a_process_that_is_slow_does_not_take_its_receivers_for_slow() -> None:
     assert went(desk.many(1000)) == 1600 * BUSY
 
 
+def test_one_slow_answer_after_many_quick_ones_does_not_count() -> None:
+    desk = Desk(total=1600, cap=1000)
+    desk.succeed(times=1000, seconds=0.001)
+    for _ in range(60):
+        desk.wait(1.0)
+        desk.succeed(seconds=0.001)
+    desk.succeed(seconds=4.0)
+    assert went(desk.many(1000)) == 1600 * BUSY
+
+
+@pytest.mark.parametrize("total", [1, 3, 15])
+def test_the_smallest_deliverer_makes_a_post_too(total: int) -> None:
+    assert Desk(total=total).admit().went
+
+
+def test_one_that_has_all_it_may_have_keeps_nobody_elses_turn() -> None:
+    desk = Desk(total=int(PLACES / BUSY), cap=PLACES // 2)
+    for listener in (JOE, JANE, 3, 4):
+        desk.succeed(listener, times=PLACES, seconds=0.001)
+    # Joe, first in line, has his cap, and the third one the rest.
+    joes, thirds = desk.many(PLACES, JOE), desk.many(PLACES // 2, 3)
+    janes = desk.many(PLACES, JANE)
+    before = went(janes)
+    for _ in range(len(thirds)):
+        desk.limits.release(3, 0.001, away=False)
+    assert went(joes) == PLACES // 2
+    assert went(janes) > before
+
+
+def test_one_that_had_all_it_may_have_gets_its_turn_again() -> None:
+    desk = Desk(total=int(PLACES / BUSY), cap=PLACES // 2)
+    for listener in (JOE, JANE, 3, 4):
+        desk.succeed(listener, times=PLACES, seconds=0.001)
+    joes, thirds, janes = desk.many(PLACES, JOE), desk.many(PLACES // 2, 3), desk.many(PLACES, JANE)
+    for listener in (3, JOE, *[3] * 5):
+        desk.limits.release(listener, 0.001, away=False)
+    assert (went(joes), went(thirds)) == (PLACES // 2 + 1, PLACES // 2)
+    assert went(janes) == PLACES // 4 + 1
+
+
+def test_who_has_none_under_way_need_not_wait_for_its_turn() -> None:
+    desk = Desk(total=int(PLACES / BUSY), cap=2 * PLACES)
+    for listener in (JOE, *range(100, 100 + 2 * PLACES)):
+        desk.succeed(listener, times=PLACES, seconds=0.001)
+    desk.many(5 * PLACES, JOE)
+    desk.many(5 * PLACES, 100)
+    first, second = desk.many(2, 101)
+    for listener in (JOE, JOE, 101):
+        desk.limits.release(listener, 0.001, away=False)
+    assert (first.went, second.went) == (True, True)
+
+
 def test_a_receiver_that_stays_slow_gets_as_many_at_once_as_that_takes() -> None:
     desk = Desk(total=1600, cap=1000)
     desk.succeed(times=1000, seconds=0.001)
