@@ -96,7 +96,7 @@ class ListenerClock(models.Model):
         # Not from a replica, which may not have the change yet that an event relies on. The plain
         # statement, since every batch of events asks: for Django to write it takes thrice as long.
         with connections[router.db_for_write(cls)].cursor() as cursor:
-            cursor.execute("SELECT version FROM durian_listenerclock WHERE id = 1")
+            cursor.execute(f"SELECT version FROM {cls._meta.db_table} WHERE id = 1")  # noqa: S608
             found = cursor.fetchone()
         return int(found[0]) if found else 0
 
