@@ -157,12 +157,13 @@ class Limits:
     def _next(self, share: Share, now: float) -> "_Turn | None":
         """Return who goes next, counted as under way, if somebody waits and there is room.
 
-        A place that `share` has left is not its own, or whoever once had many would keep them and
-        let the others have one at a time.
+        A place that `share` has left is not its own, unless it has no other: whoever once had many
+        would keep them and let the others have one at a time.
         """
         if share.line:
             self._turns.setdefault(share)
-        for one in (share if not share.in_flight else self._in_turn(now), share):
+        idle = share.line and not share.in_flight
+        for one in (share if idle else self._in_turn(now), share):
             if one and one.line and one.in_flight < self._allowed(one, now):
                 self._begin(one, now)
                 return _Turn(one, one.line.popleft())

@@ -366,6 +366,19 @@ def test_one_that_had_all_it_may_have_gets_its_turn_again() -> None:
     assert went(janes) == PLACES // 4 + 1
 
 
+def test_a_place_of_one_for_whom_nothing_waits_goes_to_the_others() -> None:
+    desk = Desk(total=int(PLACES / BUSY), cap=PLACES)
+    for listener in (JOE, *range(100, 100 + PLACES)):
+        desk.succeed(listener, times=PLACES, seconds=0.001)
+    for listener in range(100, 100 + PLACES):
+        assert desk.admit(listener).went
+    joes = desk.many(PLACES, JOE)
+    assert went(joes) == 1
+    for ended in range(1, PLACES):
+        desk.limits.release(99 + ended, 0.001, away=False)
+        assert went(joes) == ended
+
+
 def test_who_has_none_under_way_need_not_wait_for_its_turn() -> None:
     desk = Desk(total=int(PLACES / BUSY), cap=2 * PLACES)
     for listener in (JOE, *range(100, 100 + 2 * PLACES)):
