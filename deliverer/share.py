@@ -65,8 +65,9 @@ class Share:
         self.in_flight = 0
         self.earned = 0
         self.seconds = FIRST_GUESS_SECONDS
-        self.best, self.best_at = 0.0, now
+        self.best = 0.0
         """Seconds of the fastest answers: the others may have waited for this process."""
+        self.best_at = now
         self.silent_since = now
         self.line: deque[Waiting] = deque()
         self.breaker = Breaker()
@@ -91,10 +92,10 @@ class Share:
         self._took(seconds)
         self.silent_since = now
         self.earned = min(self.earned + 1, most)
-        self._was_best(now, seconds)
+        self._keep_best(now, seconds)
         return self.breaker.succeeded(now)
 
-    def _was_best(self, now: float, seconds: float) -> None:
+    def _keep_best(self, now: float, seconds: float) -> None:
         # By time and not by answers: a process that is busy makes many that are slow.
         slower = min(SLOWER * (now - self.best_at), 1.0) * (seconds - self.best)
         self.best = min(seconds, self.best + slower) if self.best else seconds

@@ -24,7 +24,7 @@ def insert(rows: Sequence[EventRow], using: str) -> None:
     if len(rows) == 1:
         _insert_one(rows[0], using)
     else:
-        events = [Event(**row._asdict()) for row in rows]
+        events = [row.event(using) for row in rows]
         Event.objects.using(using).bulk_create(events, batch_size=BATCH)
 
 

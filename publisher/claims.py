@@ -17,7 +17,6 @@ logger = logging.getLogger("durian.publisher")
 
 LEASE_SECONDS = 60
 FIRST = UUID(int=0)
-_ARCHIVE = "UPDATE durian_event SET published_at = %s, claimed_until = NULL WHERE id IN"
 
 
 def free(using: str) -> "QuerySet[Event]":
@@ -64,9 +63,11 @@ def _archive(using: str, rows: Sequence[EventRow]) -> None:
     connection, meta = connections[using], Event._meta
     moment = meta.get_field("published_at").get_db_prep_save(timezone.now(), connection)
     ids = [meta.pk.get_db_prep_save(row.id, connection) for row in rows]
+    changes = "published_at = %s, claimed_until = NULL"
     places = ", ".join(["%s"] * len(ids))
+    statement = f"UPDATE {meta.db_table} SET {changes} WHERE id IN ({places})"  # noqa: S608
     with connection.cursor() as cursor:
-        cursor.execute(f"{_ARCHIVE} ({places})", [moment, *ids])
+        cursor.execute(statement, [moment, *ids])
 
 
 def let_go(using: str, rows: Sequence[EventRow]) -> None:

@@ -111,6 +111,14 @@ def went(deliveries: list[Delivery]) -> int:
     return sum(one.went for one in deliveries)
 
 
+def busy_desk(*listeners: int, cap: int = PLACES) -> Desk:
+    """Return one at which PLACES are useful, and `listeners` have earned as many each."""
+    desk = Desk(total=int(PLACES / BUSY), cap=cap)
+    for listener in listeners:
+        desk.succeed(listener, times=PLACES, seconds=0.001)
+    return desk
+
+
 def test_up_to_the_cap_go_at_once() -> None:
     desk = Desk(cap=3)
     assert [one.went for one in desk.many(4)] == [True, True, True, False]
@@ -284,17 +292,13 @@ def test_however_many_hang_something_is_left(seconds: float, part: float) -> Non
 
 
 def test_who_comes_later_gets_an_equal_part() -> None:
-    desk = Desk(total=int(PLACES / BUSY), cap=PLACES)
-    for listener in (JOE, JANE):
-        desk.succeed(listener, times=PLACES, seconds=0.001)
+    desk = busy_desk(JOE, JANE)
     joes, janes = desk.many(5 * PLACES, JOE), desk.many(5 * PLACES, JANE)
     assert (went(joes), went(janes)) == (PLACES, PLACES // 2)
 
 
 def test_who_had_all_places_before_the_others_came_shares_them() -> None:
-    desk = Desk(total=int(PLACES / BUSY), cap=PLACES)
-    for listener in (JOE, JANE, 3, 4):
-        desk.succeed(listener, times=PLACES, seconds=0.001)
+    desk = busy_desk(JOE, JANE, 3, 4)
     joes, janes = desk.many(5 * PLACES, JOE), desk.many(5 * PLACES, JANE)
     assert (went(joes), went(janes)) == (PLACES, PLACES // 4)
     under_way = deque([JOE] * went(joes) + [JANE] * went(janes))
@@ -307,9 +311,7 @@ def test_who_had_all_places_before_the_others_came_shares_them() -> None:
 
 
 def test_a_place_is_not_for_one_that_is_silent() -> None:
-    desk = Desk(total=int(PLACES / BUSY), cap=PLACES)
-    for listener in (JOE, JANE):
-        desk.succeed(listener, times=PLACES, seconds=0.001)
+    desk = busy_desk(JOE, JANE)
     joes, janes = desk.many(5 * PLACES, JOE), desk.many(5 * PLACES, JANE)
     before = went(janes)
     desk.clock.now += UNPROVEN_SECONDS * 1.5
@@ -342,9 +344,7 @@ def test_the_smallest_deliverer_makes_a_post_too(total: int) -> None:
 
 
 def test_one_that_has_all_it_may_have_keeps_nobody_elses_turn() -> None:
-    desk = Desk(total=int(PLACES / BUSY), cap=PLACES // 2)
-    for listener in (JOE, JANE, 3, 4):
-        desk.succeed(listener, times=PLACES, seconds=0.001)
+    desk = busy_desk(JOE, JANE, 3, 4, cap=PLACES // 2)
     # Joe, first in line, has his cap, and the third one the rest.
     joes, thirds = desk.many(PLACES, JOE), desk.many(PLACES // 2, 3)
     janes = desk.many(PLACES, JANE)
@@ -356,9 +356,7 @@ def test_one_that_has_all_it_may_have_keeps_nobody_elses_turn() -> None:
 
 
 def test_one_that_had_all_it_may_have_gets_its_turn_again() -> None:
-    desk = Desk(total=int(PLACES / BUSY), cap=PLACES // 2)
-    for listener in (JOE, JANE, 3, 4):
-        desk.succeed(listener, times=PLACES, seconds=0.001)
+    desk = busy_desk(JOE, JANE, 3, 4, cap=PLACES // 2)
     joes, thirds, janes = desk.many(PLACES, JOE), desk.many(PLACES // 2, 3), desk.many(PLACES, JANE)
     for listener in (3, JOE, *[3] * 5):
         desk.limits.release(listener, 0.001, away=False)
@@ -367,9 +365,7 @@ def test_one_that_had_all_it_may_have_gets_its_turn_again() -> None:
 
 
 def test_a_place_of_one_for_whom_nothing_waits_goes_to_the_others() -> None:
-    desk = Desk(total=int(PLACES / BUSY), cap=PLACES)
-    for listener in (JOE, *range(100, 100 + PLACES)):
-        desk.succeed(listener, times=PLACES, seconds=0.001)
+    desk = busy_desk(JOE, *range(100, 100 + PLACES))
     for listener in range(100, 100 + PLACES):
         assert desk.admit(listener).went
     joes = desk.many(PLACES, JOE)
@@ -380,9 +376,7 @@ def test_a_place_of_one_for_whom_nothing_waits_goes_to_the_others() -> None:
 
 
 def test_who_has_none_under_way_need_not_wait_for_its_turn() -> None:
-    desk = Desk(total=int(PLACES / BUSY), cap=2 * PLACES)
-    for listener in (JOE, *range(100, 100 + 2 * PLACES)):
-        desk.succeed(listener, times=PLACES, seconds=0.001)
+    desk = busy_desk(JOE, *range(100, 100 + 2 * PLACES), cap=2 * PLACES)
     desk.many(5 * PLACES, JOE)
     desk.many(5 * PLACES, 100)
     first, second = desk.many(2, 101)
