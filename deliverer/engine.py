@@ -1,8 +1,7 @@
-"""Thousands of exchanges at once, in one thread: libcurl's multi interface over a selector."""
+"""Thousands of exchanges at once, in one thread: libcurl's multi interface."""
 
 import logging
 import resource
-import selectors
 import threading
 import time
 from collections import deque
@@ -15,6 +14,7 @@ from requests import PreparedRequest
 
 from deliverer.http import Exchange, Result, Settings, name_of
 from deliverer.resolver import Answer, Resolver
+from deliverer.sockets import sockets
 from durian.errors import ConnectionFailed, DeliveryError, Unavailable
 from durian.wire.wakeup import Wakeup
 
@@ -29,16 +29,8 @@ MAX_FILES = 65_536
 OnResult = Callable[[Result, float], None]
 """Called in the engine's thread with the answer or the error, and the seconds that it took."""
 
-_INTERESTS = {
-    pycurl.POLL_IN: selectors.EVENT_READ,
-    pycurl.POLL_OUT: selectors.EVENT_WRITE,
-    pycurl.POLL_INOUT: selectors.EVENT_READ | selectors.EVENT_WRITE,
-}
-_READY = {
-    selectors.EVENT_READ: pycurl.CSELECT_IN,
-    selectors.EVENT_WRITE: pycurl.CSELECT_OUT,
-    selectors.EVENT_READ | selectors.EVENT_WRITE: pycurl.CSELECT_IN | pycurl.CSELECT_OUT,
-}
+_READ = {pycurl.POLL_IN, pycurl.POLL_INOUT}
+_WRITE = {pycurl.POLL_OUT, pycurl.POLL_INOUT}
 
 
 class _Job(NamedTuple):
@@ -67,11 +59,10 @@ class Engine:
         self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._on_socket)
         self._multi.setopt(pycurl.M_TIMERFUNCTION, self._on_timer)
         self._wakeup = Wakeup()
-        self._selector = selectors.DefaultSelector()
-        self._watched: set[int] = set()
         self._resolver = Resolver()
+        self._sockets = sockets()
         for source in (self._wakeup, self._resolver):
-            self._selector.register(source, selectors.EVENT_READ)
+            self._sockets.add(source)
         self._submitted: deque[_Job] = deque()
         self._under_way: dict[pycurl.Curl, _UnderWay] = {}
         self._free: list[pycurl.Curl] = []
@@ -115,11 +106,13 @@ class Engine:
             self._close()
 
     def _turn(self) -> None:
-        for key, events in self._selector.select(self._patience()):
-            if key.fileobj is self._wakeup:
+        for fd, readable, writable in self._sockets.wait(self._patience()):
+            if fd == self._wakeup.fileno():
                 self._wakeup.clear()
-            elif key.fileobj is not self._resolver:
-                self._multi.socket_action(key.fd, _READY[events])
+            elif fd != self._resolver.fileno():
+                reading = pycurl.CSELECT_IN if readable else 0
+                writing = pycurl.CSELECT_OUT if writable else 0
+                self._multi.socket_action(fd, reading | writing)
         if self._timer is not None and self._timer <= time.monotonic():
             self._timer = None
             self._multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
@@ -212,16 +205,11 @@ class Engine:
         for handle in [*self._under_way, *self._free]:
             handle.close()
         self._multi.close()
-        self._selector.close()
+        self._sockets.close()
 
     def _on_socket(self, event: int, fd: int, multi: object, data: object) -> None:
         try:
-            if fd in self._watched:
-                self._watched.remove(fd)
-                self._selector.unregister(fd)
-            if event != pycurl.POLL_REMOVE:
-                self._selector.register(fd, _INTERESTS[event])
-                self._watched.add(fd)
+            self._sockets.watch(fd, event in _READ, event in _WRITE)
         except Exception:
             # libcurl would end every exchange; so, this one alone ends, at its deadline.
             logger.exception("A connection cannot be watched.")

@@ -1,0 +1,102 @@
+"""Waiting for many sockets, which are asked for and let go of with each exchange.
+
+A connection that is let go of is most likely used again at once: Linux goes on watching it, for
+that costs a third of what ending and beginning it costs.
+"""
+
+import select
+import selectors
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import NamedTuple
+
+from durian.wire.wakeup import HasFileno
+
+
+class Ready(NamedTuple):
+    """A socket, and what can be done with it; after an error both, and whichever is tried tells."""
+
+    fd: int
+    readable: bool
+    writable: bool
+
+
+class SelectorSockets:
+    """Sockets by whatever the system has to wait for them. For one thread."""
+
+    def __init__(self) -> None:
+        self._selector = selectors.DefaultSelector()
+
+    def add(self, source: HasFileno) -> None:
+        """Wait for `source`, until the end, to be readable."""
+        self._selector.register(source.fileno(), selectors.EVENT_READ)
+
+    def watch(self, fd: int, readable: bool, writable: bool) -> None:
+        """Wait for `fd` to be one or the other, from now on; or for nothing of it any more."""
+        if fd in self._selector.get_map():
+            self._selector.unregister(fd)
+        if readable or writable:
+            reading = selectors.EVENT_READ if readable else 0
+            writing = selectors.EVENT_WRITE if writable else 0
+            self._selector.register(fd, reading | writing)
+
+    def wait(self, seconds: float | None) -> Iterator[Ready]:
+        """Yield what is ready, now or within `seconds`; None waits for as long as it takes."""
+        for key, events in self._selector.select(seconds):
+            reading, writing = events & selectors.EVENT_READ, events & selectors.EVENT_WRITE
+            yield Ready(key.fd, bool(reading), bool(writing))
+
+    def close(self) -> None:
+        """Wait for nothing any more."""
+        self._selector.close()
+
+
+class EpollSockets:
+    """Sockets by Linux's epoll(7). For one thread."""
+
+    def __init__(self) -> None:
+        self._epoll = select.epoll()
+        self._interests: dict[int, int] = {}
+        """What each is watched for; 0 for what has been let go of."""
+
+    def add(self, source: HasFileno) -> None:
+        """Wait for `source`, until the end, to be readable."""
+        self.watch(source.fileno(), readable=True, writable=False)
+
+    def watch(self, fd: int, readable: bool, writable: bool) -> None:
+        """Wait for `fd` to be one or the other, from now on; or for nothing of it any more."""
+        interest = select.EPOLLIN * readable | select.EPOLLOUT * writable
+        known = fd in self._interests
+        self._interests[fd] = interest
+        if not interest:
+            return
+        if known:
+            # Asked for even if it is the same: what was closed since, Linux has forgotten, and its
+            # number is that of another socket now.
+            with suppress(FileNotFoundError):
+                self._epoll.modify(fd, interest)
+                return
+        self._epoll.register(fd, interest)
+
+    def wait(self, seconds: float | None) -> Iterator[Ready]:
+        """Yield what is ready, now or within `seconds`; None waits for as long as it takes."""
+        for fd, events in self._epoll.poll(seconds):
+            if self._interests.get(fd):
+                yield Ready(fd, bool(events & ~select.EPOLLOUT), bool(events & ~select.EPOLLIN))
+            else:
+                self._let_go(fd)
+
+    def close(self) -> None:
+        """Wait for nothing any more."""
+        self._epoll.close()
+
+    def _let_go(self, fd: int) -> None:
+        # Something comes that nobody waits for; the end of the connection, most likely.
+        self._interests.pop(fd, None)
+        with suppress(OSError):  # closed already
+            self._epoll.unregister(fd)
+
+
+def sockets() -> SelectorSockets | EpollSockets:
+    """Return what waits for sockets on this system."""
+    return EpollSockets() if hasattr(select, "epoll") else SelectorSockets()

@@ -1,0 +1,122 @@
+"""Waiting for sockets, by epoll and without it."""
+
+import os
+import socket
+import sys
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from deliverer.sockets import EpollSockets, Ready, SelectorSockets, sockets
+
+BOUND = 5.0
+
+Pair = tuple[socket.socket, socket.socket]
+Sockets = SelectorSockets | EpollSockets
+
+
+@pytest.fixture(params=[SelectorSockets, EpollSockets])
+def waiting(request: pytest.FixtureRequest) -> Iterator[Sockets]:
+    """Either kind."""
+    made: Sockets = request.param()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def pair() -> Iterator[Pair]:
+    """A connection: our end, which is watched, and the peer's."""
+    ours, peer = socket.socketpair()
+    yield ours, peer
+    ours.close()
+    peer.close()
+
+
+def test_what_has_come_can_be_read(waiting: Sockets, pair: Pair) -> None:
+    ours, peer = pair
+    waiting.watch(ours.fileno(), readable=True, writable=False)
+    assert list(waiting.wait(0.0)) == []
+    peer.send(b"x")
+    assert list(waiting.wait(BOUND)) == [Ready(ours.fileno(), True, False)]
+
+
+def test_what_takes_more_can_be_written(waiting: Sockets, pair: Pair) -> None:
+    ours, peer = pair
+    waiting.watch(ours.fileno(), readable=True, writable=True)
+    assert list(waiting.wait(BOUND)) == [Ready(ours.fileno(), False, True)]
+    peer.send(b"x")
+    assert list(waiting.wait(BOUND)) == [Ready(ours.fileno(), True, True)]
+
+
+def test_the_end_of_a_connection_can_be_read(waiting: Sockets, pair: Pair) -> None:
+    ours, peer = pair
+    waiting.watch(ours.fileno(), readable=True, writable=False)
+    peer.close()
+    (ready,) = waiting.wait(BOUND)
+    assert (ready.fd, ready.readable) == (ours.fileno(), True)
+
+
+def test_a_source_is_waited_for_until_the_end(waiting: Sockets, pair: Pair) -> None:
+    ours, peer = pair
+    waiting.add(ours)
+    peer.send(b"x")
+    for _ in range(2):
+        assert list(waiting.wait(BOUND)) == [Ready(ours.fileno(), True, False)]
+
+
+def test_what_was_let_go_of_is_not_told(waiting: Sockets, pair: Pair) -> None:
+    ours, peer = pair
+    waiting.watch(ours.fileno(), readable=True, writable=True)
+    waiting.watch(ours.fileno(), readable=False, writable=False)
+    peer.send(b"x")
+    assert list(waiting.wait(0.0)) == []
+
+
+def test_what_ends_while_nobody_uses_it_wakes_nobody_twice(waiting: Sockets, pair: Pair) -> None:
+    ours, peer = pair
+    waiting.watch(ours.fileno(), readable=True, writable=False)
+    waiting.watch(ours.fileno(), readable=False, writable=False)
+    peer.close()
+    assert list(waiting.wait(0.05)) == []
+    began = time.monotonic()
+    assert list(waiting.wait(0.05)) == []
+    assert time.monotonic() - began >= 0.05
+
+
+def test_what_was_let_go_of_is_watched_again(waiting: Sockets, pair: Pair) -> None:
+    ours, peer = pair
+    for seen in (False, True):  # let go of before anything came, and after
+        waiting.watch(ours.fileno(), readable=True, writable=False)
+        waiting.watch(ours.fileno(), readable=False, writable=False)
+        if seen:
+            peer.send(b"x")
+            assert list(waiting.wait(0.0)) == []
+    waiting.watch(ours.fileno(), readable=True, writable=False)
+    assert list(waiting.wait(BOUND)) == [Ready(ours.fileno(), True, False)]
+
+
+def test_the_number_of_a_closed_connection_may_be_another_ones(waiting: Sockets) -> None:
+    before, its_peer = socket.socketpair()
+    number = before.fileno()
+    waiting.watch(number, readable=True, writable=False)
+    waiting.watch(number, readable=False, writable=False)
+    before.close()
+    its_peer.close()
+    ours, peer = socket.socketpair()
+    with ours, peer:
+        os.dup2(ours.fileno(), number)
+        try:
+            waiting.watch(number, readable=True, writable=False)
+            peer.send(b"x")
+            assert list(waiting.wait(BOUND)) == [Ready(number, True, False)]
+        finally:
+            waiting.watch(number, readable=False, writable=False)
+            if number != ours.fileno():
+                os.close(number)
+
+
+def test_linux_has_epoll() -> None:
+    made = sockets()
+    assert isinstance(made, EpollSockets) == (sys.platform == "linux")
+    made.close()
