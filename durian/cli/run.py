@@ -11,6 +11,7 @@ from typing import Any
 from durian import conf, roles
 from durian.errors import ConfigurationError
 from durian.lasting import lasting
+from durian.onecpu import OneCPU
 
 logger = logging.getLogger("durian")
 
@@ -59,8 +60,9 @@ def run_until_stopped(running: Sequence[roles.Role]) -> int:
         signal.signal(number, lambda *_: stopping.set())
     threads = [roles.start_thread(role.run, f"durian-{role.name}") for role in running]
     logger.info("Running: %s.", ", ".join(role.name for role in running))
+    cpu = OneCPU()
     while not stopping.wait(0.5) and all(thread.is_alive() for thread in threads):
-        pass
+        cpu.look()
     crashed = not stopping.is_set()
     within = float(conf.config().shutdown_seconds)
     logger.info("Stopping; what is in flight may take %g s.", within)

@@ -1,0 +1,135 @@
+"""The threads of a process on one CPU, in a process of its own."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+PROGRAM = """
+import json, os, sys, threading, time
+from durian.onecpu import OneCPU
+
+busy = threading.Event()
+
+def work():
+    while True:
+        busy.wait()
+        sum(range(10_000))
+        time.sleep(0)
+
+for _ in range(3):
+    threading.Thread(target=work, daemon=True).start()
+cpu = OneCPU()
+for line in sys.stdin:
+    command, *cpus = line.split()
+    if command == "busy":
+        busy.set()
+    elif command == "idle":
+        busy.clear()
+    elif command == "give":
+        for thread in os.listdir("/proc/self/task"):
+            os.sched_setaffinity(int(thread), set(map(int, cpus)))
+    else:
+        time.sleep(0.3)
+        cpu.look()
+        threads = os.listdir("/proc/self/task")
+        print(json.dumps([sorted(os.sched_getaffinity(int(one))) for one in threads]), flush=True)
+"""
+HOG = "import os, sys; os.sched_setaffinity(0, {int(sys.argv[1])})\nwhile True: pass"
+BOUND = 30.0
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="Linux lets a process choose")
+
+
+class Program:
+    """The program above: threads that work, or do not, and are looked after."""
+
+    def __init__(self, process: "subprocess.Popen[str]") -> None:
+        self._process = process
+
+    def tell(self, command: str) -> None:
+        """Let it do something."""
+        assert self._process.stdin
+        print(command, file=self._process.stdin, flush=True)
+
+    def look(self) -> list[int]:
+        """Let it look after its threads; return the CPUs that all of them may use."""
+        self.tell("look")
+        assert self._process.stdout
+        threads = json.loads(self._process.stdout.readline())
+        assert len(threads) >= 4
+        assert all(cpus == threads[0] for cpus in threads), threads
+        cpus: list[int] = threads[0]
+        return cpus
+
+
+@pytest.fixture
+def program() -> Iterator[Program]:
+    """It, running."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    with process:
+        yield Program(process)
+        process.kill()
+
+
+@contextmanager
+def hog(cpu: int) -> Iterator[None]:
+    """Keep `cpu` busy."""
+    with subprocess.Popen([sys.executable, "-c", HOG, str(cpu)]) as process:
+        try:
+            yield
+        finally:
+            process.kill()
+
+
+@pytest.fixture
+def cpus() -> list[int]:
+    """The CPUs of this machine that we may use."""
+    found = sorted(os.sched_getaffinity(0))
+    assert len(found) > 1, "these tests need two CPUs"
+    return found
+
+
+def test_threads_are_together_while_they_work(program: Program, cpus: list[int]) -> None:
+    assert program.look() == cpus
+    program.tell("busy")
+    (cpu,) = program.look()
+    assert cpu in cpus
+    program.tell("idle")
+    program.look()
+    assert program.look() == cpus
+
+
+def test_they_leave_a_cpu_that_others_keep_busy(program: Program, cpus: list[int]) -> None:
+    program.tell("busy")
+    (cpu,) = program.look()
+    deadline = time.monotonic() + BOUND
+    with hog(cpu):
+        while program.look() == [cpu]:
+            assert time.monotonic() < deadline, "they stay beside a program that never sleeps"
+
+
+def test_a_process_that_has_one_cpu_keeps_it(program: Program, cpus: list[int]) -> None:
+    program.tell(f"give {cpus[1]}")
+    program.tell("busy")
+    for _ in range(3):
+        assert program.look() == [cpus[1]]
+
+
+def test_what_an_administrator_changes_counts(program: Program, cpus: list[int]) -> None:
+    program.tell("busy")
+    (cpu,) = program.look()
+    (other, *_) = set(cpus) - {cpu}
+    program.tell(f"give {other}")
+    for _ in range(3):
+        assert program.look() == [other]
+    program.tell("idle")
+    program.look()
+    assert program.look() == [other]
