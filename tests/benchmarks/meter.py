@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 
 import psutil
 
@@ -39,8 +40,12 @@ class Meter:
 
 
 def _cpu(pid: int) -> float:
-    # What has ended is counted by the parent that waited for it.
-    return sum(sum(one.cpu_times()[:4]) for one in family(pid))
+    # What has ended, maybe just now, is counted by the parent that waited for it.
+    seconds = 0.0
+    for one in family(pid):
+        with suppress(psutil.NoSuchProcess):
+            seconds += sum(one.cpu_times()[:4])
+    return seconds
 
 
 def _machine() -> float:
