@@ -44,7 +44,8 @@ class Condition:
 
     def size(self) -> int:
         """How many conditions ask, itself included: what one element of a list may cost."""
-        return 1 + sum(part.size() for part in self.parts())
+        parts = self.parts()
+        return 1 + sum([part.size() for part in parts]) if parts else 1
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, Condition):

@@ -58,11 +58,13 @@ class Place:
             # Of the payload's names and those in use, the fewer are gone through.
             for name in place.inner.keys() & mapping.keys():
                 inner, value = place.inner[name], mapping[name]
-                values = [value, *value] if isinstance(value, list) else [value]
+                values = [value, *value] if type(value) is list else [value]
                 if inner in found:
                     found[inner] += values
                 else:
                     found[inner] = values
                 if inner.inner:
-                    places += [(inner, item) for item in values if isinstance(item, dict)]
+                    for item in values:
+                        if isinstance(item, dict):
+                            places.append((inner, item))
         return found

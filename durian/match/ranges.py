@@ -11,7 +11,7 @@ from durian.match.shelves import AFFIX, Measured, Shelf, Token
 
 # Beginnings under which a range of texts is filed at most.
 WAYS = 16
-# The numbers between which ranges are told apart by cells, and the finest size: a power of two.
+# The numbers between which ranges are told apart by cells, and the finest size: a power of two, and of four.
 LARGEST = 2.0**62
 FINEST = -20
 
@@ -19,7 +19,8 @@ FINEST = -20
 class Cells(Measured):
     """Tokens are cells of a ruler, as `(size, place)`: where ranges with two ends lie.
 
-    A range is in at most two cells, of the power of two that is next above its width.
+    A range is in at most two cells, of the power of four that is next above its width: with those
+    of two a look-up would ask for twice as many.
     """
 
     __slots__ = ()
@@ -152,6 +153,7 @@ def cells(low: float, high: float) -> list[Token]:
     if low > high:
         return []
     size = max(FINEST, frexp(high - low)[1])
+    size += size % 2  # of two powers of two one is of four
     first, last = (floor(ldexp(end, -size)) for end in (low, high))
     return [(size, place) for place in range(first, last + 1)]
 
