@@ -2,10 +2,11 @@
 
 import io
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from http import HTTPStatus
 
 from requests import PreparedRequest, Response
+from requests.cookies import RequestsCookieJar
 from requests.structures import CaseInsensitiveDict
 
 MAX_ANSWER = 16 * 1024
@@ -68,22 +69,28 @@ class Answer:
 
 
 class _Response(Response):
-    """A Response that reads its headers when it is asked for them: often its status is enough."""
+    """A Response that makes its headers and its jar of cookies when it is asked for them.
+
+    Often its status is enough, and the two take longer than all the rest of it.
+    """
 
     def __init__(self, lines: Sequence[bytes]) -> None:
-        super().__init__()
-        self._lines: Sequence[bytes] = lines
+        vars(self).update(_EMPTY, history=[])
+        self._lines = lines
 
-    @property
-    def headers(self) -> CaseInsensitiveDict[str]:
+    @cached_property
+    def headers(self) -> CaseInsensitiveDict[str]:  # type: ignore[override]
         """The headers."""
-        if self._lines:
-            self._headers, self._lines = CaseInsensitiveDict(_pairs(self._lines)), ()
-        return self._headers
+        return CaseInsensitiveDict(_pairs(self._lines))
 
-    @headers.setter
-    def headers(self, headers: CaseInsensitiveDict[str]) -> None:
-        self._headers, self._lines = headers, ()
+    @cached_property
+    def cookies(self) -> RequestsCookieJar:  # type: ignore[override]
+        """Cookies; none, as none is kept."""
+        return RequestsCookieJar()
+
+
+_MADE_LATER = {"headers", "cookies", "history"}
+_EMPTY = {name: value for name, value in vars(Response()).items() if name not in _MADE_LATER}
 
 
 def _pairs(lines: Sequence[bytes]) -> Iterator[tuple[str, str]]:

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import partial
 
@@ -51,8 +51,7 @@ KEY_SECONDS = 60.0
 """How long a delivery waits for a deliverer that has the key to its listener's secrets."""
 
 
-@dataclass(frozen=True)
-class Verdict:
+class Verdict(msgspec.Struct, frozen=True):
     """What one attempt came to; `retry_in` is in seconds, None unless it is tried again."""
 
     outcome: str
@@ -224,8 +223,8 @@ def judge(
     first = delivery.first_attempt or began
     delay = target.options.policy.delay(delivery.attempt, first, now, retry_after)
     if delay is None:
-        return replace(verdict, outcome=Attempt.Outcome.DEAD, reason="exhausted")
-    return replace(verdict, retry_in=delay)
+        return msgspec.structs.replace(verdict, outcome=Attempt.Outcome.DEAD, reason="exhausted")
+    return msgspec.structs.replace(verdict, retry_in=delay)
 
 
 def given_up(delivery: DeliveryMessage, target: Target, now: float) -> Verdict | None:

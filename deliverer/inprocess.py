@@ -2,7 +2,8 @@
 
 import time
 from collections.abc import Iterable
-from dataclasses import replace
+
+import msgspec
 
 from deliverer.handler import Verdict, judge, logged
 from deliverer.http import Settings, exchange
@@ -28,7 +29,7 @@ def _deliver(event: Event, listener: Listener, settings: Settings) -> Row:
     delivery, began = delivery_of(event, listener.pk), time.time()
     verdict = _attempt(delivery, listener, settings, began)
     if verdict.outcome != Attempt.Outcome.DELIVERED:
-        verdict = replace(verdict, outcome=Attempt.Outcome.DEAD)
+        verdict = msgspec.structs.replace(verdict, outcome=Attempt.Outcome.DEAD)
     return logged(delivery, verdict, began, time.time() - began)
 
 

@@ -4,7 +4,7 @@ A message is a JSON object with a version "major.minor". A reader takes what it 
 minor version; a newer major is for a newer process.
 """
 
-from typing import Annotated, TypeVar
+from typing import Annotated, TypeVar, cast
 
 import msgspec
 
@@ -77,6 +77,7 @@ Message = TypeVar("Message", EventMessage, DeliveryMessage)
 _encoder = msgspec.json.Encoder()
 _version_decoder = msgspec.json.Decoder(_Versioned)
 _addressee_decoder = msgspec.json.Decoder(_Addressed)
+_decoders = {kind: msgspec.json.Decoder(kind) for kind in (EventMessage, DeliveryMessage)}
 
 
 def encode(message: EventMessage | DeliveryMessage) -> bytes:
@@ -99,7 +100,7 @@ def decode(kind: type[Message], body: bytes) -> Message:
                 f"is of version {major}; this process reads version {MAJOR}. "
                 "Upgrade it, then replay the message."
             )
-        return msgspec.json.decode(body, type=kind)
+        return cast(Message, _decoders[kind].decode(body))
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise MessageError(f"is no {kind.__name__} in JSON: {error}") from error
 

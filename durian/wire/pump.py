@@ -13,6 +13,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+import msgspec
+
 from durian.errors import MessageRefused, TopologyError, Unavailable
 from durian.wire.backoff import Backoff
 from durian.wire.broker import Broker, Consumer, Incoming, Outgoing
@@ -30,8 +32,7 @@ CENSUS_SECONDS = 5.0
 Done = Callable[[], None]
 
 
-@dataclass(frozen=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True):
     """What becomes of a message: `publish` these, then `record`, then it is acked.
 
     `record` is called once all of `publish` is confirmed, at once if there is nothing to publish.
