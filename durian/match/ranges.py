@@ -11,7 +11,8 @@ from durian.match.shelves import AFFIX, Measured, Shelf, Token
 
 # Beginnings under which a range of texts is filed at most.
 WAYS = 16
-# The numbers between which ranges are told apart by cells, and the finest size: a power of two, and of four.
+# The numbers between which ranges are told apart by cells, and the finest size: powers of two, the
+# size of four, too.
 LARGEST = 2.0**62
 FINEST = -20
 
