@@ -260,7 +260,7 @@ def _failed(error: Exception) -> Verdict:
     return Verdict(Attempt.Outcome.DEAD, error=text, reason="handler-error")
 
 
-@dataclass
+@dataclass(slots=True)
 class _Attempt:
     incoming: Incoming
     delivery: DeliveryMessage

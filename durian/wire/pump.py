@@ -47,7 +47,7 @@ Answer = Callable[[Outcome], None]
 Handler = Callable[[Incoming, Answer], None]
 
 
-@dataclass
+@dataclass(slots=True)
 class _Job:
     incoming: Incoming
     connection: int
