@@ -14,7 +14,8 @@ from durian.wire.wakeup import HasFileno
 
 
 class Ready(NamedTuple):
-    """A socket, and what can be done with it; after an error both, and whichever is tried tells."""
+    """A socket, and what can be done with it; after an error, what it is watched for at least, and
+    whatever is tried tells."""
 
     fd: int
     readable: bool
@@ -93,8 +94,19 @@ class EpollSockets:
     def _let_go(self, fd: int) -> None:
         # Something comes that nobody waits for; the end of the connection, most likely.
         self._interests.pop(fd, None)
-        with suppress(OSError):  # closed already
+        try:
             self._epoll.unregister(fd)
+        except OSError:
+            # It is closed here; but a forked process may have it open, for which Linux would go on
+            # to tell of it.
+            self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        self._epoll.close()
+        self._epoll = select.epoll()
+        self._interests = {fd: interest for fd, interest in self._interests.items() if interest}
+        for fd, interest in self._interests.items():
+            self._epoll.register(fd, interest)
 
 
 def sockets() -> SelectorSockets | EpollSockets:

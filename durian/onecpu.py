@@ -2,14 +2,16 @@
 
 The interpreter runs one thread at a time. Spread over several CPUs, as the kernel likes it, threads
 wake up in vain for the interpreter's lock, and find nothing in their CPU's cache of what the others
-have just written; a deliverer takes a third of CPU more so. Together they let the kernel choose
-again every time that they are looked at: where they are, others may have become busy.
+have just written: a third of a deliverer's CPU went into that. Every time that they are looked
+at, they let the kernel choose their CPU again: where they are, others may have become busy.
 """
 
 import os
+import threading
 import time
 from collections.abc import Iterator, Set
 from contextlib import suppress
+from pathlib import Path
 from typing import NamedTuple
 
 CHOICE_SECONDS = 0.01
@@ -22,32 +24,36 @@ _TASKS = "/proc/self/task"
 
 
 class OneCPU:
-    """Keeps the threads of this process together; without an effect where Linux is not the system.
+    """Keeps the threads of this process together, but for the one that looks, which only waits.
 
-    The CPUs that the process may use are those that it has been given, by `taskset` or a container.
+    So that one's CPUs are those that the process has been given, by `taskset` or a container. Where
+    the system is not Linux, or does not let us, things go on as they would.
     """
 
     def __init__(self) -> None:
-        self._allowed: Set[int] = frozenset()
-        self._kept: Set[int] = frozenset()
+        self._kept = False
         self._used: dict[int, int] = {}
         self._looked_at, self._cpu_seconds = time.monotonic(), time.process_time()
 
     def look(self) -> None:
-        """Keep a busy process on the CPU that suits the kernel now, and let go of another one."""
-        if not hasattr(os, "sched_setaffinity"):
-            return
-        given = os.sched_getaffinity(0)
-        if given != self._kept:  # at first, and when an administrator has changed it
-            self._allowed = given
+        """Keep a busy process on the CPU that suits the kernel now; let others go where they like.
+
+        Always by the same thread.
+        """
         busy = self._is_busy()
-        if self._kept or busy:
-            self._keep_on(self._allowed)
-            self._kept = frozenset()
-        if busy and len(self._allowed) > 1:
-            time.sleep(CHOICE_SECONDS)
-            self._kept = {self._where()}
-            self._keep_on(self._kept)
+        self.let_go()
+        # OSError: not permitted, no /proc, or no file can be opened for now.
+        with suppress(AttributeError, OSError):
+            if busy and len(os.sched_getaffinity(0)) > 1:
+                time.sleep(CHOICE_SECONDS)
+                self._keep_on(self._where())
+
+    def let_go(self) -> None:
+        """Let the threads use all CPUs that the process has been given."""
+        with suppress(AttributeError, OSError):
+            if self._kept:
+                self._keep_on(os.sched_getaffinity(0))
+                self._kept = False
 
     def _is_busy(self) -> bool:
         now, cpu_seconds = time.monotonic(), time.process_time()
@@ -55,17 +61,18 @@ class OneCPU:
         self._looked_at, self._cpu_seconds = now, cpu_seconds
         return used > passed * BUSY
 
-    def _where(self) -> int:
-        """Return the CPU of the thread that has worked most since the last time."""
-        before, threads = self._used, list(_threads())
+    def _where(self) -> Set[int]:
+        """Return the CPU of the thread that has worked most since the last time, in a set."""
+        before, threads = self._used, [*_threads()]
         self._used = {thread.id: thread.used for thread in threads}
-        return max(threads, key=lambda thread: thread.used - before.get(thread.id, 0)).cpu
+        most = max(threads, key=lambda one: one.used - before.get(one.id, 0), default=None)
+        return {most.cpu} if most else frozenset()
 
     def _keep_on(self, cpus: Set[int]) -> None:
-        for thread in os.listdir(_TASKS):
-            # It may have ended; or the system does not let us, and things go on as they do.
-            with suppress(OSError):
-                os.sched_setaffinity(int(thread), cpus)
+        for thread in _others():
+            with suppress(ProcessLookupError):  # it has ended
+                os.sched_setaffinity(thread, cpus)
+                self._kept = True
 
 
 class _Thread(NamedTuple):
@@ -75,9 +82,17 @@ class _Thread(NamedTuple):
     cpu: int
 
 
+def _others() -> list[int]:
+    """Return the threads of this process besides this one."""
+    here = threading.get_native_id()
+    found = [int(name) for name in os.listdir(_TASKS)]
+    # The /proc of a container's host has other numbers, which are of other processes here.
+    return [thread for thread in found if thread != here] if here in found else []
+
+
 def _threads() -> Iterator[_Thread]:
-    for name in os.listdir(_TASKS):
-        with suppress(FileNotFoundError, ProcessLookupError), open(f"{_TASKS}/{name}/stat") as stat:
+    for thread in _others():
+        with suppress(FileNotFoundError, ProcessLookupError):  # it has ended
             # After the name, which may hold anything; numbered from 3 on (proc_pid_stat(5)).
-            fields = stat.read().rpartition(")")[2].split()
-            yield _Thread(int(name), int(fields[11]) + int(fields[12]), int(fields[36]))
+            fields = Path(_TASKS, str(thread), "stat").read_text().rpartition(")")[2].split()
+            yield _Thread(thread, int(fields[11]) + int(fields[12]), int(fields[36]))

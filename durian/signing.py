@@ -127,7 +127,7 @@ class _SharedSecret:
     """A `whsec_…`, which signs and verifies."""
 
     def __init__(self, secret: str) -> None:
-        # Half of the work is the key's. And what signs in one call lets another thread run for it.
+        # Half of the work is the key's. hmac.digest would let go of the interpreter's lock, too.
         self._keyed = hmac.new(_decode(secret, SECRET, range(24, 65)), digestmod="sha256")
 
     def sign(self, webhook_id: str, timestamp: int, text: str) -> str:

@@ -63,6 +63,7 @@ def run_until_stopped(running: Sequence[roles.Role]) -> int:
     cpu = OneCPU()
     while not stopping.wait(0.5) and all(thread.is_alive() for thread in threads):
         cpu.look()
+    cpu.let_go()
     crashed = not stopping.is_set()
     within = float(conf.config().shutdown_seconds)
     logger.info("Stopping; what is in flight may take %g s.", within)

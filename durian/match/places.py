@@ -58,7 +58,7 @@ class Place:
             # Of the payload's names and those in use, the fewer are gone through.
             for name in place.inner.keys() & mapping.keys():
                 inner, value = place.inner[name], mapping[name]
-                values = [value, *value] if type(value) is list else [value]
+                values = [value, *value] if isinstance(value, list) else [value]
                 if inner in found:
                     found[inner] += values
                 else:

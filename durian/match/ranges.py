@@ -11,8 +11,8 @@ from durian.match.shelves import AFFIX, Measured, Shelf, Token
 
 # Beginnings under which a range of texts is filed at most.
 WAYS = 16
-# The numbers between which ranges are told apart by cells, and the finest size: powers of two, the
-# size of four, too.
+# The numbers between which ranges are told apart by cells, and the exponent of the finest cell's
+# size, which has to be even.
 LARGEST = 2.0**62
 FINEST = -20
 
@@ -154,7 +154,7 @@ def cells(low: float, high: float) -> list[Token]:
     if low > high:
         return []
     size = max(FINEST, frexp(high - low)[1])
-    size += size % 2  # of two powers of two one is of four
+    size += size % 2  # even: a power of four
     first, last = (floor(ldexp(end, -size)) for end in (low, high))
     return [(size, place) for place in range(first, last + 1)]
 

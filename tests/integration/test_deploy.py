@@ -108,6 +108,13 @@ def test_units_run_commands_that_exist(path: Path) -> None:
         assert int(service["TimeoutStopSec"]) >= LEAST_GRACE
 
 
+def test_roles_may_choose_their_cpu() -> None:
+    # @resources, which is not allowed, has it; and systemd kills who calls what is not allowed.
+    for path in SERVICES:
+        if "prune" not in path.name:
+            assert _unit(path)["SystemCallFilter"] == "sched_setaffinity"
+
+
 def test_systemd_accepts_the_units(tmp_path: Path) -> None:
     units = [*SERVICES, *(DEPLOY / "systemd").glob("*.timer")]
     assert len(units) == 4

@@ -116,6 +116,35 @@ def test_the_number_of_a_closed_connection_may_be_another_ones(waiting: Sockets)
                 os.close(number)
 
 
+def test_an_error_is_told_to_whoever_waits_to_write(waiting: Sockets) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        nobody = server.getsockname()
+    with socket.socket() as refused:
+        refused.setblocking(False)
+        refused.connect_ex(nobody)
+        waiting.watch(refused.fileno(), readable=False, writable=True)
+        (ready,) = waiting.wait(BOUND)
+        assert (ready.fd, ready.writable) == (refused.fileno(), True)
+        waiting.watch(refused.fileno(), readable=False, writable=False)
+
+
+def test_what_another_process_has_open_still_wakes_nobody_twice(waiting: Sockets) -> None:
+    ours, peer = socket.socketpair()
+    other, its_peer = socket.socketpair()
+    with peer, other, its_peer, ours.dup():  # a forked process has a copy, too
+        waiting.watch(ours.fileno(), readable=True, writable=False)
+        waiting.watch(ours.fileno(), readable=False, writable=False)
+        waiting.watch(other.fileno(), readable=True, writable=False)
+        ours.close()
+        peer.close()
+        assert list(waiting.wait(0.05)) == []
+        began = time.monotonic()
+        assert list(waiting.wait(0.05)) == []
+        assert time.monotonic() - began >= 0.05
+        its_peer.send(b"x")
+        assert list(waiting.wait(BOUND)) == [Ready(other.fileno(), True, False)]
+
+
 def test_linux_has_epoll() -> None:
     made = sockets()
     assert isinstance(made, EpollSockets) == (sys.platform == "linux")
