@@ -89,9 +89,9 @@ class _Response(Response):
         return RequestsCookieJar()
 
 
-# What a new Response has, but for what each has to have its own of.
-_MADE_LATER = {"headers", "cookies", "history"}
-_EMPTY = {name: value for name, value in vars(Response()).items() if name not in _MADE_LATER}
+# What a new Response has, but for what each needs one of its own of.
+_OWN = {"headers", "cookies", "history"}
+_EMPTY = {name: value for name, value in vars(Response()).items() if name not in _OWN}
 
 
 def _pairs(lines: Sequence[bytes]) -> Iterator[tuple[str, str]]:

@@ -41,7 +41,9 @@ def prepare(url: str, headers: Mapping[str, str]) -> PreparedRequest:
         template.prepare_headers(common)
     except requests.RequestException as error:
         raise InvalidURL(f"{url!r} cannot be called: {error}") from error
-    template.headers = _plain(template.headers)  # type: ignore[assignment]
+    # A plain dictionary: what requests has in its place finds names in any case, and costs as much
+    # as signing does. Here no name comes in two cases: listeners cannot set those of an attempt.
+    template.headers = dict(template.headers)  # type: ignore[assignment]
     return template
 
 
@@ -53,23 +55,12 @@ def request_for(
     request.method, request.url = template.method, template.url
     request.body = delivery.body.encode()
     # Not template.copy(): that copies a jar of cookies, too, and takes twice the time.
-    request.headers = _plain(template.headers)  # type: ignore[assignment]
-    request.headers.update(
-        {
-            "Content-Length": str(len(request.body)),
-            "durian-hook": delivery.hook,
-            "durian-listener": str(delivery.listener),
-            "durian-delivery": delivery.id,
-            "durian-attempt": str(delivery.attempt),
-        }
-    )
+    request.headers = {  # type: ignore[assignment]
+        **template.headers,
+        "Content-Length": str(len(request.body)),
+        "durian-hook": delivery.hook,
+        "durian-listener": str(delivery.listener),
+        "durian-delivery": delivery.id,
+        "durian-attempt": str(delivery.attempt),
+    }
     return StandardWebhooksAuth(signer, delivery.event, timestamp)(request)
-
-
-def _plain(headers: Mapping[str, str]) -> dict[str, str]:
-    """Return `headers` as a plain dictionary.
-
-    What requests has in its place finds names in any case, and costs as much as signing does. Here
-    no name comes in two cases: listeners cannot set those of an attempt.
-    """
-    return dict(headers)

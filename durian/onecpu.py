@@ -40,18 +40,20 @@ class OneCPU:
 
         Always by the same thread.
         """
+        if not hasattr(os, "sched_setaffinity"):
+            return
         busy = self._is_busy()
         self.let_go()
-        # OSError: not permitted, no /proc, or no file can be opened for now.
-        with suppress(AttributeError, OSError):
+        # Not permitted, no /proc, or no file can be opened for now.
+        with suppress(OSError):
             if busy and len(os.sched_getaffinity(0)) > 1:
                 time.sleep(CHOICE_SECONDS)
                 self._keep_on(self._where())
 
     def let_go(self) -> None:
         """Let the threads use all CPUs that the process has been given."""
-        with suppress(AttributeError, OSError):
-            if self._kept:
+        if self._kept:
+            with suppress(OSError):
                 self._keep_on(os.sched_getaffinity(0))
                 self._kept = False
 

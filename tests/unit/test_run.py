@@ -1,14 +1,18 @@
-"""What a process of durian's does before its roles begin."""
+"""What a process of durian's does before its roles begin, and beside them."""
 
 import gc
 import logging
+import os
 import signal
+import sys
+import threading
+import time
 from collections.abc import Iterator
 
 import pytest
 
 from durian import roles
-from durian.cli.run import run
+from durian.cli.run import run, run_until_stopped
 
 
 class Passing:
@@ -27,6 +31,29 @@ class Passing:
 
     def stop(self, within: float) -> None:
         """Has ended."""
+
+
+class Working:
+    """A role that works until all its threads have one CPU, and asks for the end then."""
+
+    name = "deliverer"
+
+    def __init__(self) -> None:
+        self._stopped = threading.Event()
+        self.while_working: set[int] = set()
+        self.while_stopping: set[int] = set()
+
+    def run(self) -> None:
+        deadline = time.monotonic() + 10.0
+        while len(os.sched_getaffinity(0)) > 1 and time.monotonic() < deadline:
+            sum(range(10_000))
+        self.while_working = os.sched_getaffinity(0)
+        os.kill(os.getpid(), signal.SIGTERM)
+        self._stopped.wait(10.0)
+        self.while_stopping = os.sched_getaffinity(0)
+
+    def stop(self, within: float) -> None:
+        self._stopped.set()
 
 
 @pytest.fixture
@@ -58,3 +85,13 @@ def test_no_collection_looks_at_what_is_under_way(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(roles, "is_embedded", lambda: False)
     run({"subcommand": "deliverer"})
     assert Passing.collections <= 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux lets a process choose")
+@pytest.mark.usefixtures("undone")
+def test_a_role_that_works_is_on_one_cpu_and_is_let_go_to_end() -> None:
+    given = os.sched_getaffinity(0)
+    role = Working()
+    assert run_until_stopped([role]) == 0
+    assert len(role.while_working) == 1
+    assert role.while_stopping == given == os.sched_getaffinity(0)
