@@ -12,7 +12,7 @@ from durian.wire import connect
 from durian.wire.broker import Broker, Incoming, Outgoing
 from durian.wire.dead import read_autopsy
 from durian.wire.pump import Answer, Done, Outcome
-from durian.wire.rabbitmq import RabbitConsumer
+from durian.wire.rabbitconsumer import RabbitConsumer
 from tests.integration.wire.harness import (
     PATIENCE,
     channel,
