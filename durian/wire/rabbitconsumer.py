@@ -78,12 +78,13 @@ class RabbitConsumer:
         self._link.close()
 
     def _await_acks(self) -> None:
-        # A channel that ends forgets the acks that it has not passed on to its queue. The queue
-        # answers a cancel itself, after what came before it.
-        with suppress(Unavailable), self._link.patience(ACK_SECONDS):
-            with self._link.talking():
-                self._write(self._acks.rest())
-            self.cancel()
+        # A channel that ends forgets the acks that it has not passed on to its queue. Who begins or
+        # ceases to consume is answered by the queue itself, after what came before; who ceases to
+        # once more, after `cancel`, by the channel. What is given out now goes back at once.
+        with suppress(Unavailable), self._link.patience(ACK_SECONDS), self._link.talking():
+            self._write(self._acks.rest())
+            self._link.channel.basic_qos(0, 1, a_global=False)
+            self._link.channel.basic_cancel(self._link.channel.basic_consume(self._queue))
 
     def _write_acks(self) -> None:
         self._write(self._acks.due(time.monotonic()))

@@ -13,6 +13,7 @@ from durian.wire.broker import Broker, Incoming, Outgoing
 from durian.wire.dead import read_autopsy
 from durian.wire.pump import Answer, Done, Outcome
 from durian.wire.rabbitconsumer import RabbitConsumer
+from durian.wire.wakeup import wait_readable
 from tests.integration.wire.harness import (
     PATIENCE,
     channel,
@@ -112,6 +113,31 @@ def own(rabbitmq: PrivateRabbitMQ, amqp_prefix: str) -> Broker:
     broker = connect.broker(rabbitmq.url, amqp_prefix)
     broker.declare(public=False)
     return broker
+
+
+@pytest.mark.parametrize("attempt", range(5))
+def test_what_is_acked_after_a_cancel_stays_acked_when_the_connection_ends(
+    rabbit: Broker, attempt: int
+) -> None:
+    # More acks than a channel passes on at once, and in gaps, so that no two of them are one.
+    taken: list[Incoming] = []
+    put(rabbit, rabbit.topology.deliver, numbered(300))
+    consumer = rabbit.consumer(rabbit.topology.deliver, 300, taken.append)
+
+    def complete() -> bool:
+        wait_readable([consumer], 0.1)
+        consumer.read()
+        return len(taken) == 300
+
+    wait_until(complete, PATIENCE, "all are there", every=0)
+    consumer.cancel()
+    for incoming in taken:
+        if incoming.tag % 3:
+            consumer.ack(incoming.tag)
+    consumer.close()
+    wait_for(rabbit, rabbit.topology.deliver, 100)
+    left = {incoming.body for incoming in take(rabbit, rabbit.topology.deliver, 100)}
+    assert left == {incoming.body for incoming in taken if incoming.tag % 3 == 0}
 
 
 def test_a_deleted_queue_is_named_with_the_remedy_and_consumed_once_it_is_back(
