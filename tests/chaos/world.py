@@ -29,6 +29,9 @@ SETTLE_SECONDS = 120.0
 """How long everything may take to arrive: twice what a relay that died had claimed for itself."""
 QUIET_SECONDS = 10.0
 """With nothing in any queue and nothing received for so long, what is missing does not come."""
+IDLE_SECONDS = 6.0
+"""So long after the last delivery, all are counted that still are on their way, once more maybe:
+the broker counts what is unacked, and looks after delays whose ends it lost, every 5 s."""
 WARM_UP = 50
 """Deliveries before a fault strikes: every process has its connections then."""
 
@@ -133,7 +136,7 @@ class World:
         self.struck.update(self.account.in_flight(since=time.monotonic()))
 
     def settled(self) -> None:
-        """Wait until everything expected has arrived or is dead, and the queues are empty."""
+        """Wait until everything expected has arrived or is dead, and nothing is on its way."""
         with suppress(AssertionError):
             wait_until(self._complete, SETTLE_SECONDS, "everything arrives", every=0.3)
 
@@ -155,9 +158,8 @@ class World:
             missing = self.account.expected() - set(self.account.received())
             if missing and quiet > 2.0:
                 missing -= self.account.dead()
-            if not missing:
-                return not self.queued()
-            return quiet > QUIET_SECONDS and not self.queued() and not self._unacked()
+            enough = quiet > (QUIET_SECONDS if missing else IDLE_SECONDS)
+            return enough and not self.queued() and not self._unacked()
         return False
 
     def _unacked(self) -> int:
