@@ -1,7 +1,6 @@
 """A deliverer alone: a full queue becomes POSTs and rows of the log, in one process."""
 
 from collections.abc import Iterator
-from typing import Any
 
 from tests.benchmarks import load
 from tests.benchmarks.arrivals import Arrivals
@@ -31,13 +30,12 @@ def drain(
     listeners: int,
     count: int,
     slow: SlowReceiver | None = None,
-    **durian: Any,
 ) -> Iterator[Row]:
     """Yield the figure `key`: the rate of `count` deliveries to so many listeners, and its CPU."""
     stage.clear()
     made = load.listeners(listeners, url)
     load.deliveries(count, made)
-    with stage.running("deliverer", **durian) as running:
+    with stage.running("deliverer") as running:
         meter = stage.meter(**running, **({"slow receiver": slow.process} if slow else {}))
         logged, ended = stage.wait_logged(count, SECONDS)
         yield Row(f"deliverer.{key}", what, logged / (ended - arrivals.first()), "/s")
