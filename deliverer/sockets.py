@@ -4,6 +4,7 @@ A connection that is let go of is most likely used again at once: Linux goes on 
 that costs a third of what ending and beginning it costs.
 """
 
+import os
 import select
 import selectors
 from collections.abc import Iterator
@@ -77,6 +78,9 @@ class EpollSockets:
             with suppress(FileNotFoundError):
                 self._epoll.modify(fd, interest)
                 return
+        # A program that is started here would have libcurl's sockets open, too, and Linux would
+        # tell of the old one whose number is another's by then.
+        os.set_inheritable(fd, False)
         self._epoll.register(fd, interest)
 
     def wait(self, seconds: float | None) -> Iterator[Ready]:
@@ -102,8 +106,12 @@ class EpollSockets:
             self._begin_anew()
 
     def _begin_anew(self) -> None:
+        try:
+            fresh = select.epoll()
+        except OSError:
+            return  # No file is left for it. Linux tells of that socket again, and this is tried.
         self._epoll.close()
-        self._epoll = select.epoll()
+        self._epoll = fresh
         self._interests = {fd: interest for fd, interest in self._interests.items() if interest}
         for fd, interest in self._interests.items():
             self._epoll.register(fd, interest)

@@ -95,6 +95,6 @@ def _others() -> list[int]:
 def _threads() -> Iterator[_Thread]:
     for thread in _others():
         with suppress(FileNotFoundError, ProcessLookupError):  # it has ended
-            # After the name, which may hold anything; numbered from 3 on (proc_pid_stat(5)).
-            fields = Path(_TASKS, str(thread), "stat").read_text().rpartition(")")[2].split()
+            # After the name, which may hold any bytes; numbered from 3 on (proc_pid_stat(5)).
+            fields = Path(_TASKS, str(thread), "stat").read_bytes().rpartition(b")")[2].split()
             yield _Thread(thread, int(fields[11]) + int(fields[12]), int(fields[36]))

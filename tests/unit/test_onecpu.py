@@ -11,12 +11,14 @@ from contextlib import contextmanager
 import pytest
 
 PROGRAM = """
-import json, os, resource, sys, threading, time
+import ctypes, json, os, resource, sys, threading, time
 from durian.onecpu import OneCPU
 
 busy = threading.Event()
 
 def work():
+    # A name that is not text: a parenthesis, and half of a letter.
+    ctypes.CDLL(None).prctl(15, b") \\xc3")  # PR_SET_NAME
     while True:
         busy.wait()
         sum(range(10_000))

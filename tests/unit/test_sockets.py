@@ -1,6 +1,7 @@
 """Waiting for sockets, by epoll and without it."""
 
 import os
+import resource
 import socket
 import sys
 import time
@@ -143,6 +144,36 @@ def test_what_another_process_has_open_still_wakes_nobody_twice(waiting: Sockets
         assert time.monotonic() - began >= 0.05
         its_peer.send(b"x")
         assert list(waiting.wait(BOUND)) == [Ready(other.fileno(), True, False)]
+
+
+def test_without_a_file_to_spare_what_another_process_has_open_harms_nobody() -> None:
+    waiting = EpollSockets()
+    ours, peer = socket.socketpair()
+    other, its_peer = socket.socketpair()
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with peer, other, its_peer, ours.dup():
+        waiting.watch(other.fileno(), readable=True, writable=False)
+        waiting.watch(ours.fileno(), readable=True, writable=False)
+        waiting.watch(ours.fileno(), readable=False, writable=False)
+        ours.close()
+        peer.close()
+        its_peer.send(b"x")
+        resource.setrlimit(resource.RLIMIT_NOFILE, (0, before[1]))
+        try:
+            assert list(waiting.wait(BOUND)) == [Ready(other.fileno(), True, False)]
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, before)
+        assert list(waiting.wait(BOUND)) == [Ready(other.fileno(), True, False)]
+    waiting.close()
+
+
+def test_programs_that_are_started_have_no_connection_of_ours(pair: Pair) -> None:
+    ours, _ = pair
+    os.set_inheritable(ours.fileno(), True)  # as libcurl's are
+    waiting = EpollSockets()
+    waiting.watch(ours.fileno(), readable=True, writable=False)
+    assert not os.get_inheritable(ours.fileno())
+    waiting.close()
 
 
 def test_linux_has_epoll() -> None:
