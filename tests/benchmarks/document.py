@@ -98,7 +98,10 @@ def _put(document: Path, text: str) -> None:
 
 def main() -> None:
     """Write documents and chart."""
-    run = json.loads(Path(sys.argv[1] if len(sys.argv) > 1 else "bench.json").read_text())
+    file = sys.argv[1] if len(sys.argv) > 1 else "bench.json"
+    run = json.loads(Path(file).read_text())
+    if not {row["key"] for row in run["rows"]} >= SUMMARY:
+        raise SystemExit(f"{file} has some of the figures only; the documents show a whole run.")
     _put(ROOT / "docs" / "performance.md", markdown(run))
     _put(ROOT / "README.md", summary(run))
     chart = ROOT / "docs" / "performance.svg"

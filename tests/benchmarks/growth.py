@@ -39,7 +39,7 @@ def _payloads(stage: Stage) -> Iterator[Row]:
     """Yield CPU of all processes from a full outbox to the log, by size of the body."""
     stage.clear()
     load.listeners(1, stage.nginx.url)
-    with stage.running("publisher", "matcher", "deliverer") as running:
+    with stage.running("publisher", "matcher", "deliverer", RELAY="off") as running:
         load.outbox(stage, WARM_UP)
         logged, _ = stage.wait_logged(WARM_UP, PAYLOAD_SECONDS)
         for size, count in PAYLOADS:

@@ -20,7 +20,7 @@ def measure(stage: Stage) -> Iterator[Row]:
     """
     stage.clear()
     load.listeners(1, stage.nginx.url)
-    raiser = Raiser(stage, "paced", 50, 1, "--stay")
+    raiser = Raiser(stage, "paced", 50, 1, 1, "--stay")
     with stage.running("publisher", "matcher", "deliverer") as running:
         raiser.process.start(ready=lambda: STAYING in raiser.output())
         processes = {"site": raiser.process, **running}

@@ -1,10 +1,11 @@
-"""Saves orders at a rate, in a process of the site, and prints when which event was raised.
+"""Saves orders at a rate, in a process of the site, and prints when which event was due.
 
-    python -m tests.benchmarks.paced RATE SECONDS [--stay]
+    python -m tests.benchmarks.paced RATE SECONDS SEED [--stay]
 
-The moments are those of a Poisson process, the same at each run. Prints a line for each event: its
-id, and the time (since the epoch) just before its `save()`. With `--stay` the process does nothing
-more until it is ended: a site without visitors.
+The moments are those of a Poisson process, the same at each run. Prints a line for each event: the
+time (since the epoch) at which its `save()` was due, and its id. One that is late, since the one
+before took its time, counts from when it was due: so it would for a visitor. With `--stay` the
+process does nothing more until it is ended: a site without visitors.
 """
 
 import argparse
@@ -23,7 +24,7 @@ WARM_UP = 20
 Raised = list[tuple[str, float]]
 
 
-def run(rate: float, seconds: float) -> Raised:
+def run(rate: float, seconds: float, seed: int) -> Raised:
     """Save orders for so many seconds and return the events with the times."""
     ids: list[str] = []
 
@@ -31,7 +32,7 @@ def run(rate: float, seconds: float) -> Raised:
         ids.extend(str(event.id) for event in events)
 
     events_recorded.connect(remember, weak=False)
-    chance, raised = random.Random(1), []
+    chance, raised = random.Random(seed), []
     for number in range(WARM_UP):
         save(number)
     ids.clear()
@@ -40,7 +41,7 @@ def run(rate: float, seconds: float) -> Raised:
     while moment < end:
         moment += chance.expovariate(rate)
         time.sleep(max(moment - time.monotonic(), 0))
-        raised.append(time.time())
+        raised.append(time.time() - (time.monotonic() - moment))
         save(len(raised))
     return list(zip(ids, raised, strict=True))
 
@@ -50,10 +51,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("rate", type=float)
     parser.add_argument("seconds", type=float)
+    parser.add_argument("seed", type=int)
     parser.add_argument("--stay", action="store_true")
     options = parser.parse_args()
     django.setup()
-    for name, moment in run(options.rate, options.seconds):
+    for name, moment in run(options.rate, options.seconds, options.seed):
         print(f"{moment:.6f} {name}")
     sys.stdout.flush()
     if options.stay:

@@ -18,7 +18,7 @@ def measure(stage: Stage) -> Iterator[Row]:
     stage.clear()
     load.listeners(1, stage.nginx.url)
     arrivals = stage.arrivals()
-    with stage.running("publisher", "matcher", "deliverer") as running:
+    with stage.running("publisher", "matcher", "deliverer", RELAY="off") as running:
         meter = stage.meter(**running)
         began = load.outbox(stage, EVENTS)
         logged, ended = stage.wait_logged(EVENTS, SECONDS)

@@ -6,10 +6,9 @@ from statistics import quantiles
 
 from tests.benchmarks import load
 from tests.benchmarks.rows import Row
-from tests.benchmarks.site import SITES, WINDOW, Raiser
+from tests.benchmarks.site import SITES, SUSTAINED_SECONDS, WINDOW, Raiser
 from tests.benchmarks.stage import Running, Stage
 
-SUSTAINED_SECONDS = 12
 PACED_SECONDS = 7
 SHARES = (10, 50, 80)
 IDLE_RATE = 10
@@ -50,7 +49,11 @@ def _sustained(stage: Stage, running: Running) -> Iterator[Row]:
 
 def _latency(stage: Stage, key: str, what: str, rate: float, seconds: int) -> Iterator[Row]:
     arrivals = stage.arrivals()
-    raised = dict(_raised(Raiser(stage, "paced", rate, seconds).run()))
+    raisers = [Raiser(stage, "paced", rate / SITES, seconds, site) for site in range(SITES)]
+    with ExitStack() as stack:
+        for raiser in raisers:
+            stack.enter_context(raiser.under_way())
+    raised = dict(pair for raiser in raisers for pair in _raised(raiser.output()))
     came = arrivals.of(raised.keys(), seconds=10)
     took = [(came[name] - moment) * 1000 for name, moment in raised.items()]
     points = quantiles(took, n=100, method="inclusive")

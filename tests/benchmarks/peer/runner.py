@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.benchmarks.rows import Row
-from tests.benchmarks.site import SITES, WINDOW
+from tests.benchmarks.site import SITES, SUSTAINED_SECONDS, WINDOW
 from tests.benchmarks.stage import Stage
 from tests.servers.process import ServerProcess
 
@@ -30,7 +30,6 @@ SITE = "tests.benchmarks.peer.site"
 POOLS = {"prefork": 4, "threads": 8}
 
 DRAINED = 1_000
-WHOLE = 1_000
 
 
 def measure(stage: Stage) -> Iterator[Row]:
@@ -88,18 +87,21 @@ class Peer:
 
     def whole(self, pool: str) -> float:
         """Return how many events a second arrive while they are raised, as fast as it goes."""
-        arrivals = self._stage.arrivals()
-        with self._worker(pool):
-            log = ["--log", str(self._stage.nginx.arrivals), "--window", str(WINDOW)]
-            with ThreadPoolExecutor() as threads:
-                sites = [
-                    threads.submit(self.raise_orders, WHOLE // SITES, *log, "--of", str(SITES))
-                    for _ in range(SITES)
-                ]
+        options = ["--log", str(self._stage.nginx.arrivals), "--window", str(WINDOW)]
+        options += ["--of", str(SITES), "--seconds", str(SUSTAINED_SECONDS)]
+        with self._worker(pool), ThreadPoolExecutor() as threads:
+            first = self._stage.arrivals()
+            self.raise_orders(1)
+            first.wait_for(1, seconds=10)  # the worker has started
+            arrivals = self._stage.arrivals()
+            sites = [threads.submit(self.raise_orders, 1_000_000, *options) for _ in range(SITES)]
+            arrivals.wait_for(1, seconds=10)
+            arrivals.wait_for(1_000_000, seconds=SUSTAINED_SECONDS - 2)
+            rate = arrivals.rate()
             for site in sites:
                 site.result()  # which raises what went wrong in it
-            arrivals.wait_for(WHOLE, seconds=10)
-        return arrivals.rate()
+        self.purge()
+        return rate
 
     @contextmanager
     def _worker(self, pool: str) -> Iterator[None]:
