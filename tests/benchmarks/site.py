@@ -4,10 +4,10 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import count
 from typing import Any
 
 from tests.benchmarks.stage import Stage
-from tests.servers.free import free_port
 from tests.servers.process import ServerProcess
 
 SITES = 2
@@ -19,6 +19,7 @@ SUSTAINED_SECONDS = 12
 """How long they raise then; what has arrived two seconds earlier counts."""
 SAYS_SECONDS = 90
 STAYING = "staying"
+_NUMBERS = count()
 
 
 class Raiser:
@@ -26,7 +27,7 @@ class Raiser:
 
     def __init__(self, stage: Stage, module: str, *arguments: object, **durian: Any) -> None:
         command = [sys.executable, "-m", f"tests.benchmarks.{module}", *map(str, arguments)]
-        self._output = stage.folder / f"{module}-{free_port()}.log"
+        self._output = stage.folder / f"{module}-{next(_NUMBERS)}.log"
         self.process = ServerProcess(command, stage.shop.env(**durian), self._output)
 
     def run(self) -> str:
@@ -48,6 +49,6 @@ class Raiser:
         return self._output.read_text()
 
 
-def raise_orders(stage: Stage, count: int, *options: object, **durian: Any) -> Any:
+def raise_orders(stage: Stage, orders: int, *options: object, **durian: Any) -> Any:
     """Save so many orders in a process of the site and return what it says of that."""
-    return json.loads(Raiser(stage, "raising", count, *options, **durian).run())
+    return json.loads(Raiser(stage, "raising", orders, *options, **durian).run())
