@@ -15,8 +15,6 @@ SITES = 2
 for its commits and leave the machine idle."""
 WINDOW = 500
 """How many events may be under way then: the site goes as fast as they arrive."""
-SUSTAINED_SECONDS = 12
-"""How long they raise then; what has arrived two seconds earlier counts."""
 SAYS_SECONDS = 90
 STAYING = "staying"
 _NUMBERS = count()

@@ -6,9 +6,10 @@ from statistics import quantiles
 
 from tests.benchmarks import load
 from tests.benchmarks.rows import Row
-from tests.benchmarks.site import SITES, SUSTAINED_SECONDS, WINDOW, Raiser
+from tests.benchmarks.site import SITES, WINDOW, Raiser
 from tests.benchmarks.stage import Running, Stage
 
+WHOLE_SECONDS = 10
 PACED_SECONDS = 7
 SHARES = (10, 50, 80)
 IDLE_RATE = 10
@@ -34,13 +35,13 @@ def measure(stage: Stage) -> Iterator[Row]:
 def _sustained(stage: Stage, running: Running) -> Iterator[Row]:
     arrivals = stage.arrivals()
     options = ["--log", stage.nginx.arrivals, "--window", WINDOW, "--of", SITES]
-    options += ["--seconds", SUSTAINED_SECONDS]
+    options += ["--seconds", WHOLE_SECONDS + 2]
     with ExitStack() as stack:
         raisers = [Raiser(stage, "raising", 1_000_000, *options) for _ in range(SITES)]
         sites = [stack.enter_context(raiser.under_way()) for raiser in raisers]
         arrivals.wait_for(1, seconds=10)
         meter = stage.meter(**running, **{f"site {n}": one for n, one in enumerate(sites, 1)})
-        arrivals.wait_for(1_000_000, seconds=SUSTAINED_SECONDS - 2)
+        arrivals.wait_for(1_000_000, seconds=WHOLE_SECONDS)
         arrived, cpu = arrivals.count(), meter.seconds()
     yield Row("whole.rate", "whole: save() to the receiver, sustained", arrivals.rate(), "events/s")
     for name, seconds in [*cpu.items(), ("all", sum(cpu.values()))]:

@@ -16,8 +16,9 @@ INSTALLED_APPS = [
 DATABASES = {"default": json.loads(os.environ["TEST_DATABASE"])}
 CELERY_BROKER_URL = os.environ["TEST_BROKER_URL"]
 CELERY_TASK_IGNORE_RESULT = True
-# Celery closes the connection to the database around each task else, whatever CONN_MAX_AGE says.
-CELERY_DB_REUSE_MAX = 1_000_000
+# By default, None, it closes the connection to the database around each task, whatever CONN_MAX_AGE
+# says.
+CELERY_DB_REUSE_MAX = json.loads(os.environ["TEST_DB_REUSE_MAX"])
 DJANGO_WEBHOOK = {
     "MODELS": ["site.Order"],
     "STORE_EVENTS": os.environ["TEST_STORE_EVENTS"] == "1",
