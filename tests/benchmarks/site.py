@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 from tests.benchmarks.stage import Stage
@@ -15,9 +16,17 @@ SITES = 2
 for its commits and leave the machine idle."""
 WINDOW = 500
 """How many events may be under way then: the site goes as fast as they arrive."""
+SPARE_SECONDS = 2
+"""How much longer they raise than is measured, so that they do to its end."""
 SAYS_SECONDS = 90
 STAYING = "staying"
 _NUMBERS = count()
+
+
+def as_fast_as_they_arrive(log: Path, seconds: int) -> list[str]:
+    """Return the options of `raising` for SITES processes at once, until `seconds` are measured."""
+    options = {"log": log, "window": WINDOW, "of": SITES, "seconds": seconds + SPARE_SECONDS}
+    return [f"--{name}={value}" for name, value in options.items()]
 
 
 class Raiser:

@@ -6,7 +6,7 @@ from statistics import quantiles
 
 from tests.benchmarks import load
 from tests.benchmarks.rows import Row
-from tests.benchmarks.site import SITES, WINDOW, Raiser
+from tests.benchmarks.site import SITES, Raiser, as_fast_as_they_arrive
 from tests.benchmarks.stage import Running, Stage
 
 WHOLE_SECONDS = 10
@@ -34,8 +34,7 @@ def measure(stage: Stage) -> Iterator[Row]:
 
 def _sustained(stage: Stage, running: Running) -> Iterator[Row]:
     arrivals = stage.arrivals()
-    options = ["--log", stage.nginx.arrivals, "--window", WINDOW, "--of", SITES]
-    options += ["--seconds", WHOLE_SECONDS + 2]
+    options = as_fast_as_they_arrive(stage.nginx.arrivals, WHOLE_SECONDS)
     with ExitStack() as stack:
         raisers = [Raiser(stage, "raising", 1_000_000, *options) for _ in range(SITES)]
         sites = [stack.enter_context(raiser.under_way()) for raiser in raisers]

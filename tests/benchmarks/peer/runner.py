@@ -19,8 +19,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from tests.benchmarks.raising import WARM_UP
 from tests.benchmarks.rows import Row
-from tests.benchmarks.site import SITES, WINDOW
+from tests.benchmarks.site import SITES, as_fast_as_they_arrive
 from tests.benchmarks.stage import Stage
 from tests.servers.process import ServerProcess
 
@@ -100,12 +101,12 @@ class Peer:
 
     def whole(self, pool: str) -> float:
         """Return how many events a second arrive while they are raised, as fast as it goes."""
-        options = ["--log", str(self._stage.nginx.arrivals), "--window", str(WINDOW)]
-        options += ["--of", str(SITES), "--seconds", str(WHOLE_SECONDS + 2)]
+        options = as_fast_as_they_arrive(self._stage.nginx.arrivals, WHOLE_SECONDS)
         with self._worker(pool), ThreadPoolExecutor() as threads:
             first = self._stage.arrivals()
             self.raise_orders(1)
-            first.wait_for(1, seconds=10)  # the worker has started
+            # The worker has started then, and what arrives from then on is of the sites.
+            first.wait_for(WARM_UP + 1, seconds=10)
             arrivals = self._stage.arrivals()
             sites = [threads.submit(self.raise_orders, 1_000_000, *options) for _ in range(SITES)]
             arrivals.wait_for(1, seconds=10)

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import amqp
 
-from durian.wire.broker import Broker, Incoming, Outgoing
+from durian.wire.broker import Broker, Consumer, Incoming, Outgoing
 from durian.wire.publishing import publish_all
 from durian.wire.pump import Answer, Handler, Outcome, Pump
 from durian.wire.wakeup import wait_readable
@@ -103,17 +103,22 @@ def wait_for(broker: Broker, queue: str, count: int) -> None:
     )
 
 
+def read_until(consumer: Consumer, enough: Callable[[], bool], what: str) -> None:
+    """Read from `consumer` until that is enough."""
+
+    def is_enough() -> bool:
+        wait_readable([consumer], 0.1)
+        consumer.read()
+        return enough()
+
+    wait_until(is_enough, PATIENCE, what, every=0)
+
+
 def take(broker: Broker, queue: str, count: int, ack: bool = True) -> list[Incoming]:
     """Return `count` messages of `queue`, acked; without `ack` they stay there."""
     taken: list[Incoming] = []
     consumer = broker.consumer(queue, count, taken.append)
-
-    def complete() -> bool:
-        wait_readable([consumer], 0.1)
-        consumer.read()
-        return len(taken) >= count
-
-    wait_until(complete, PATIENCE, f"{count} messages of {queue}", every=0)
+    read_until(consumer, lambda: len(taken) >= count, f"{count} messages of {queue}")
     for incoming in taken if ack else ():
         consumer.ack(incoming.tag)
     consumer.close()

@@ -13,7 +13,6 @@ from durian.wire.broker import Broker, Incoming, Outgoing
 from durian.wire.dead import read_autopsy
 from durian.wire.pump import Answer, Done, Outcome
 from durian.wire.rabbitconsumer import RabbitConsumer
-from durian.wire.wakeup import wait_readable
 from tests.integration.wire.harness import (
     PATIENCE,
     channel,
@@ -22,6 +21,7 @@ from tests.integration.wire.harness import (
     onward,
     pumping,
     put,
+    read_until,
     take,
     wait_for,
     waiting,
@@ -123,13 +123,7 @@ def test_what_is_acked_after_a_cancel_stays_acked_when_the_connection_ends(
     taken: list[Incoming] = []
     put(rabbit, rabbit.topology.deliver, numbered(300))
     consumer = rabbit.consumer(rabbit.topology.deliver, 300, taken.append)
-
-    def complete() -> bool:
-        wait_readable([consumer], 0.1)
-        consumer.read()
-        return len(taken) == 300
-
-    wait_until(complete, PATIENCE, "all are there", every=0)
+    read_until(consumer, lambda: len(taken) == 300, "all are there")
     consumer.cancel()
     for incoming in taken:
         if incoming.tag % 3:
