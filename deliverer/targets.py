@@ -168,6 +168,7 @@ def _signing(listener: Listener) -> tuple[Signer, datetime | None]:
         # Nothing is sent to it: what waits is cancelled, whatever its secrets are.
         return Signer([generate_secret()]), None
     try:
-        return Signer(listener.signing_secrets()), listener.next_expiry()
+        secrets, until = listener.signing()
     except ConfigurationError as error:
         raise KeyMissing(str(error)) from error
+    return Signer(secrets), until

@@ -189,12 +189,15 @@ class Listener(models.Model):
 
     def signing_secrets(self, now: datetime | None = None) -> list[str]:
         """Return the secrets to sign with, the newest first; more than one during a rotation."""
-        return [kept["secret"] for kept in self._kept(now or timezone.now())]
+        secrets, _ = self.signing(now)
+        return secrets
 
-    def next_expiry(self) -> datetime | None:
-        """Return when the first of the secrets ends, None when none does."""
-        ends = [kept["until"] for kept in self._kept(timezone.now()) if kept["until"]]
-        return min(map(datetime.fromisoformat, ends), default=None)
+    def signing(self, now: datetime | None = None) -> tuple[list[str], datetime | None]:
+        """Return `signing_secrets` and when the first of them ends, None when none does."""
+        kept = self._kept(now or timezone.now())
+        ends = [one["until"] for one in kept if one["until"]]
+        end = min(map(datetime.fromisoformat, ends), default=None)
+        return [one["secret"] for one in kept], end
 
     def rotate_secret(self, overlap: timedelta | None = None) -> str:
         """Make a new secret, save, and return it.

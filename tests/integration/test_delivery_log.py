@@ -6,15 +6,17 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
+from itertools import chain, repeat
 from typing import Any
 
 import pytest
+from django.utils import timezone as clock
 
 from deliverer.gone import LOOK_SECONDS, Disabler
 from deliverer.inprocess import deliver_now
 from deliverer.log import Log
 from deliverer.row import Row
-from deliverer.targets import Targets
+from deliverer.targets import Targets, target_of
 from durian import roles
 from durian.models import Attempt, Event, Listener
 from durian.signals import listener_disabled
@@ -294,6 +296,21 @@ def test_a_secret_whose_time_is_over_signs_no_more() -> None:
 
     assert "2 secrets" in secrets()
     wait_until(lambda: "1 secret" in secrets(), 5, "the old one is out of use")
+
+
+def test_a_secret_that_ends_while_its_listener_is_read_is_not_kept_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    one = listener("http://127.0.0.1/one")
+    one.rotate_secret(overlap=timedelta(hours=1))
+    _, end = one.signing()
+    assert end is not None
+    just_before = end - timedelta(microseconds=1)
+    moments = chain([just_before], repeat(end))
+    monkeypatch.setattr(clock, "now", lambda: next(moments))
+    target = target_of(one, one.hook)
+    assert "2 secrets" in repr(target.signer)
+    assert target.good_until == end
 
 
 def test_in_this_process_everybody_gets_one_attempt(receiver: Receiver) -> None:
