@@ -241,8 +241,9 @@ class Limits:
         share.moments.reserve()
         overdue = share.silence(now, self._awake_since) - share.best
         if not rate and overdue > 0:
-            # Who has said nothing for a while is likely to do so for as long again.
-            moment = max(moment, step_over(overdue))
+            # Who has said nothing for a while is likely to do so for a while more. Twice as long:
+            # to rest again costs the broker more than the wait costs who is late already.
+            moment = max(moment, step_over(2 * overdue))
         return Pause(max(moment, LEAST_WAIT))
 
     def _ahead(self, share: Share, rate: float, now: float) -> float:
