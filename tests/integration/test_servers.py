@@ -9,6 +9,7 @@ import threading
 import time
 import urllib.request
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import amqp
 import psutil
@@ -231,10 +232,11 @@ def test_a_server_that_ignores_its_signal_is_killed(tmp_path: Path) -> None:
 
 
 def test_a_slow_receiver_lets_many_wait_at_once(tmp_path: Path) -> None:
-    slow = SlowReceiver(tmp_path, delay=0.3)
+    slow = SlowReceiver(tmp_path, delay=0.3, hosts=2)
     slow.start()
     try:
-        connections = [socket.create_connection(("127.0.0.1", slow.port)) for _ in range(50)]
+        hosts = [urlsplit(slow.url()).hostname for _ in range(50)]
+        connections = [socket.create_connection((host, slow.port)) for host in hosts]
         began = time.monotonic()
         for number, one in enumerate(connections):
             one.sendall(b"POST / HTTP/1.1\r\nWebhook-Id: event-%d\r\n" % number)
@@ -246,6 +248,7 @@ def test_a_slow_receiver_lets_many_wait_at_once(tmp_path: Path) -> None:
         wait_until(lambda: len(slow.arrivals.read_text().split()) == 100, 5, "all are logged")
     finally:
         slow.stop()
+    assert set(hosts) == {"127.0.0.1", "127.0.0.2"}
     assert all(answer.startswith(b"HTTP/1.1 204") for answer in answers)
     assert 0.3 <= took < 0.3 * 50
     assert {f"event-{number}" for number in range(50)} <= set(slow.arrivals.read_text().split())

@@ -1,16 +1,18 @@
 """A receiver that answers each request 204 after the same delay, thousands at once, in a process.
 
-    python -m tests.servers.slow PORT SECONDS LOG
+    python -m tests.servers.slow PORT SECONDS LOG ADDRESS …
 
 A line for each request goes to LOG once it is answered: when it came, in seconds since the epoch,
 and its `webhook-id`. One thread, no framework: it must cost little beside what is measured.
 """
 
+import itertools
 import select
 import socket
 import sys
 import time
 from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.servers.free import free_port
@@ -25,11 +27,11 @@ FLUSH_SECONDS = 0.05
 class Delayed:
     """The server of the process; `serve` does not return."""
 
-    def __init__(self, port: int, delay: float, log: Path) -> None:
-        self._listener = socket.create_server(("127.0.0.1", port), backlog=4096)
-        self._listener.setblocking(False)
+    def __init__(self, port: int, delay: float, log: Path, addresses: Sequence[str]) -> None:
         self._poll = select.epoll()
-        self._poll.register(self._listener, select.EPOLLIN)
+        self._listening: dict[int, socket.socket] = {}
+        for address in addresses:
+            self._listen(address, port)
         self._open: dict[int, socket.socket] = {}
         self._received: dict[int, bytes] = {}
         # All wait equally long, so who came first is due first.
@@ -39,12 +41,18 @@ class Delayed:
         self._lines: list[str] = []
         self._flush_at = 0.0
 
+    def _listen(self, address: str, port: int) -> None:
+        server = socket.create_server((address, port), backlog=4096)
+        server.setblocking(False)
+        self._listening[server.fileno()] = server
+        self._poll.register(server, select.EPOLLIN)
+
     def serve(self) -> None:
         """Answer until the process is ended."""
         while True:
             for descriptor, _ in self._poll.poll(self._patience()):
-                if descriptor == self._listener.fileno():
-                    self._accept()
+                if server := self._listening.get(descriptor):
+                    self._accept(server)
                 else:
                     self._read(descriptor)
             self._answer()
@@ -54,8 +62,8 @@ class Delayed:
         wait = FLUSH_SECONDS
         return min(wait, max(self._due[0][0] - time.monotonic(), 0.0)) if self._due else wait
 
-    def _accept(self) -> None:
-        connection, _ = self._listener.accept()
+    def _accept(self, server: socket.socket) -> None:
+        connection, _ = server.accept()
         connection.setblocking(False)
         self._open[connection.fileno()] = connection
         self._poll.register(connection, select.EPOLLIN)
@@ -104,20 +112,26 @@ def _value(text: bytes, name: bytes) -> bytes:
 
 
 class SlowReceiver:
-    """That process: `delay` in seconds, `arrivals` its log, in `folder`."""
+    """That process: `delay` in seconds, `arrivals` its log, in `folder`.
 
-    def __init__(self, folder: Path, delay: float) -> None:
+    It has so many `hosts`, each an address of this machine: what makes the POSTs keeps connections
+    to each.
+    """
+
+    def __init__(self, folder: Path, delay: float, hosts: int = 1) -> None:
         self.port = free_port()
+        self._addresses = [f"127.0.0.{number}" for number in range(1, hosts + 1)]
+        self._next = itertools.cycle(self._addresses)
         self.arrivals = folder / f"slow-{self.port}.log"
         self.arrivals.touch()
         command = [sys.executable, "-m", "tests.servers.slow"]
-        command += [str(self.port), str(delay), str(self.arrivals)]
+        command += [str(self.port), str(delay), str(self.arrivals), *self._addresses]
         env = {"PYTHONPATH": str(Path(__file__).parents[2])}
         self.process = ServerProcess(command, env, folder / f"slow-{self.port}-output.log")
 
     def url(self, path: str = "/") -> str:
-        """Return the address of `path`."""
-        return f"http://127.0.0.1:{self.port}{path}"
+        """Return the address of `path` at the next of its hosts."""
+        return f"http://{next(self._next)}:{self.port}{path}"
 
     def start(self) -> None:
         """Start it; return when it takes connections."""
@@ -125,7 +139,8 @@ class SlowReceiver:
 
     def _answers(self) -> bool:
         with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+            # It listens to this one last.
+            return probe.connect_ex((self._addresses[-1], self.port)) == 0
 
     def stop(self) -> None:
         """End it."""
@@ -133,4 +148,4 @@ class SlowReceiver:
 
 
 if __name__ == "__main__":
-    Delayed(int(sys.argv[1]), float(sys.argv[2]), Path(sys.argv[3])).serve()
+    Delayed(int(sys.argv[1]), float(sys.argv[2]), Path(sys.argv[3]), sys.argv[4:]).serve()
