@@ -9,7 +9,7 @@ from tests.benchmarks.rows import Row
 from tests.benchmarks.site import STAYING, Raiser
 from tests.benchmarks.stage import Stage
 
-SECONDS = 30
+SECONDS = 20
 SETTLE_SECONDS = 3
 
 

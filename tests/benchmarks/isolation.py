@@ -34,6 +34,8 @@ from tests.servers.nginx import PrivateNginx
 OTHERS, HANGING = 450, 50
 EACH = 40
 """Deliveries that wait for each listener at the start."""
+IN_TURN = (0, HANGING, HANGING, 0, 0, HANGING)
+"""In this order, what the machine gains or loses meanwhile is shared by both."""
 PART_OF_RATE = 0.4
 """The load under which the latency is measured, as a part of what is delivered at most."""
 ROUNDS = 3
@@ -58,9 +60,10 @@ class Sent(NamedTuple):
 
 def measure(stage: Stage) -> Iterator[Row]:
     """Yield the others' rate and latency, without and with those that keep a deliverer busy."""
-    # In this order, what the machine gains or loses meanwhile is shared by both.
-    rates = [_rate(stage, hanging) for hanging in (0, HANGING, HANGING, 0)]
-    rate, beside = fmean((rates[0], rates[3])), fmean(rates[1:3])
+    rates: dict[int, list[float]] = {0: [], HANGING: []}
+    for hanging in IN_TURN:
+        rates[hanging].append(_rate(stage, hanging))
+    rate, beside = fmean(rates[0]), fmean(rates[HANGING])
     yield Row("isolation.rate", "450 listeners, full queue", rate, "/s")
     yield Row("isolation.rate_hanging", "  the same, beside 50 that hang", beside, "/s")
     pace = rate * PART_OF_RATE
@@ -71,12 +74,15 @@ def measure(stage: Stage) -> Iterator[Row]:
 def _rate(stage: Stage, hanging: int) -> float:
     with _fresh(stage), _deaf() as deaf:
         others = load.listeners(OTHERS, stage.nginx.url)
-        behind = load.listeners(hanging, lambda path: f"http://127.0.0.1:{deaf}{path}")
+        port = deaf.getsockname()[1]
+        behind = load.listeners(hanging, lambda path: f"http://127.0.0.1:{port}{path}")
         total = (OTHERS + hanging) * EACH
         load.deliveries(total, _mixed(others, behind))
         arrivals = stage.arrivals()
         with stage.running("deliverer"):
             arrivals.wait_for(OTHERS * EACH, PATIENCE)
+            # Who hangs lets go: a deliverer ends once its POSTs have.
+            deaf.close()
         return arrivals.rate()
 
 
@@ -202,10 +208,10 @@ def _fresh(stage: Stage) -> Iterator[None]:
 
 
 @contextmanager
-def _deaf() -> Iterator[int]:
-    """Give a port on which connections are made and nothing is ever read."""
+def _deaf() -> Iterator[socket.socket]:
+    """Give a server to which connections are made and which reads nothing."""
     with socket.create_server(("127.0.0.1", 0), backlog=4096) as server:
-        yield int(server.getsockname()[1])
+        yield server
 
 
 @contextmanager
