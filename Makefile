@@ -6,6 +6,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 VENV := .venv
 BIN := $(VENV)/bin
 NODE := $(VENV)/node/node_modules/standardwebhooks/package.json
+PEER := .venv-peer
 
 .PHONY: help demo test lint audit fuzz chaos bench servers
 
@@ -37,7 +38,7 @@ chaos: servers $(VENV)/installed-dev ## inject faults under load and account for
 	$(BIN)/python -m tests.chaos $(FAULT) $(if $(N),-n $(N)) $(if $(SEED),--seed $(SEED)) $(if $(JSON),--json $(JSON)) \
 		$(if $(SABOTAGE),--sabotage) $(if $(DOCUMENT),--document)
 
-bench: servers $(VENV)/installed-dev ## measure beside a peer and the limits; FIGURE=name CHECK=1 DOCS=1
+bench: servers $(VENV)/installed-dev $(PEER)/installed ## measure beside a peer and the limits; FIGURE=name CHECK=1 DOCS=1
 	$(BIN)/python -m tests.benchmarks $(FIGURE) $(if $(CHECK),--check)
 	$(if $(DOCS),$(BIN)/python -m tests.benchmarks.document)
 
@@ -56,6 +57,13 @@ $(VENV)/installed: pyproject.toml setup.py | $(BIN)/python
 $(VENV)/installed-dev: pyproject.toml setup.py | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	@touch $@ $(VENV)/installed
+
+# The environment of the peer that durian is measured beside. From within it pip does not see durian,
+# and does not complain of what that lacks there.
+$(PEER)/installed: tests/benchmarks/peer/requirements.txt | $(BIN)/python
+	$(BIN)/python -m venv --clear $(PEER)
+	cd $(PEER) && bin/python -m pip install --quiet --requirement $(CURDIR)/$<
+	@touch $@
 
 # Standard Webhooks' verifier of another language, for the acceptance tests.
 $(NODE): | servers $(BIN)/python

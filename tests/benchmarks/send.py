@@ -13,7 +13,7 @@ from tests.benchmarks.stage import Stage
 ROUNDS = 5
 """All ways in turn, so often: the commits of a machine that is shared vary from minute to minute,
 and what they are compared with shall vary with them. The figures are the medians."""
-SAVES = 500
+SAVES = 400
 CALLS = 20
 SIZE = 100
 

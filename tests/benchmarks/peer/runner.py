@@ -1,17 +1,14 @@
 """The peer of the same run: django-webhook with Celery, on the same broker, database and receiver.
 
-Its environment is made once, in `.venv-peer`. Its workers run as many processes or threads as did
-best on two cores. They close their connection to the database around each task, as Celery does by
-default, but for the figures that say so.
+Its environment, `.venv-peer`, is made by the Makefile. Its workers run as many processes or threads
+as did best on two cores. They close their connection to the database around each task, as Celery
+does by default, but for the figures that say so.
 """
 
-import hashlib
 import json
 import os
 import signal
 import subprocess
-import sys
-import venv
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -27,7 +24,7 @@ from tests.servers.process import ServerProcess
 
 ROOT = Path(__file__).parents[3]
 HOME = ROOT / ".venv-peer"
-REQUIREMENTS = Path(__file__).parent / "requirements.txt"
+INSTALLED = HOME / "installed"
 SITE = "tests.benchmarks.peer.site"
 POOLS = {"prefork": 4, "threads": 8}
 
@@ -55,8 +52,9 @@ def measure(stage: Stage) -> Iterator[Row]:
 class Peer:
     """The peer's site on the stage."""
 
-    def __init__(self, stage: Stage, stores: bool = True) -> None:
-        _install()
+    def __init__(self, stage: Stage) -> None:
+        if not INSTALLED.exists():
+            raise SystemExit(f"There is no {HOME.name}: `make {HOME.name}/installed` makes it.")
         self._stage = stage
         database = stage.database("peer")
         stage.rabbitmq.ctl("add_vhost", "peer")
@@ -67,7 +65,6 @@ class Peer:
             "DJANGO_SETTINGS_MODULE": f"{SITE}.settings",
             "TEST_DATABASE": json.dumps(database),
             "TEST_BROKER_URL": stage.rabbitmq.url.removesuffix("//") + "/peer",
-            "TEST_STORE_EVENTS": "1" if stores else "0",
             "TEST_DB_REUSE_MAX": "null",
         }
         self._run("django", "migrate", "--run-syncdb", "-v0")
@@ -135,17 +132,3 @@ class Peer:
         done = subprocess.run(command, env=self._env, capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
-
-
-def _install() -> None:
-    wanted = hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()
-    mark = HOME / "installed"
-    if mark.exists() and mark.read_text() == wanted:
-        return
-    print(f"Installing the peer in {HOME.name} …", file=sys.stderr, flush=True)
-    venv.create(HOME, with_pip=True, clear=True)
-    command = [str(HOME / "bin" / "python"), "-m", "pip", "install", "--quiet"]
-    # From where pip does not see durian, and complains of what that lacks there.
-    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    subprocess.run([*command, "--requirement", str(REQUIREMENTS)], check=True, cwd=HOME, env=env)
-    mark.write_text(wanted)

@@ -21,5 +21,5 @@ CELERY_TASK_IGNORE_RESULT = True
 CELERY_DB_REUSE_MAX = json.loads(os.environ["TEST_DB_REUSE_MAX"])
 DJANGO_WEBHOOK = {
     "MODELS": ["site.Order"],
-    "STORE_EVENTS": os.environ["TEST_STORE_EVENTS"] == "1",
+    "STORE_EVENTS": True,
 }
