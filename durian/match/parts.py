@@ -14,12 +14,13 @@ class Part:
     Of equal ones there is one, so that a payload is asked once for all filters that have it.
     """
 
-    __slots__ = ("condition", "name", "users")
+    __slots__ = ("_clauses", "condition", "name", "users")
 
     def __init__(self, name: str | None, condition: Condition) -> None:
         self.name = name
         self.condition = condition
         self.users = 0
+        self._clauses: list[Clause] | None = None
 
     def matches(self, payload: dict[str, object]) -> bool:
         """Whether the payload satisfies the condition."""
@@ -29,7 +30,13 @@ class Part:
 
     def clauses(self) -> list[Clause]:
         """What a payload must have to satisfy it."""
-        return clauses(self.condition, () if self.name is None else (self.name,))
+        if self._clauses is not None:
+            return self._clauses
+        found = clauses(self.condition, () if self.name is None else (self.name,))
+        # Not those of one filter alone: they would take more memory than the filter.
+        if self.users > 1:
+            self._clauses = found
+        return found
 
 
 class Parts:
