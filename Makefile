@@ -58,11 +58,11 @@ $(VENV)/installed-dev: pyproject.toml setup.py | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	@touch $@ $(VENV)/installed
 
-# The environment of the peer that durian is measured beside. From within it pip does not see durian,
-# and does not complain of what that lacks there.
+# The environment of the peer that durian is measured beside. -I, since by PYTHONPATH pip would see
+# durian, or take what is installed elsewhere for installed here.
 $(PEER)/installed: tests/benchmarks/peer/requirements.txt | $(BIN)/python
 	$(BIN)/python -m venv --clear $(PEER)
-	cd $(PEER) && bin/python -m pip install --quiet --requirement $(CURDIR)/$<
+	$(PEER)/bin/python -I -m pip install --quiet --requirement $<
 	@touch $@
 
 # Standard Webhooks' verifier of another language, for the acceptance tests.

@@ -33,7 +33,7 @@ class Part:
         if self._clauses is not None:
             return self._clauses
         found = clauses(self.condition, () if self.name is None else (self.name,))
-        # Not those of one filter alone: they would take more memory than the filter.
+        # Not while one filter alone has it: they would take more memory than the filter.
         if self.users > 1:
             self._clauses = found
         return found

@@ -5,8 +5,8 @@ tenth more to receivers that hang until the deadline, or with a backlog of one l
 
 One in a hundred of the deliveries of a few seconds is what a single pause of the machine of 50 ms
 delays. So latencies are taken several times, in turn without and beside those that hang, each time
-from the moment on at which they begin to hang and until their deliveries have come back once; the
-figures are the medians of the percentiles. And the collector of the process that publishes rests
+from the moment on at which they begin to hang and until they count as away; the figures are the
+medians of the percentiles. And the collector of the process that publishes rests
 meanwhile: what it held up would count as the deliverer's.
 """
 
@@ -44,7 +44,7 @@ WARM_SECONDS = 2
 SECONDS = 4
 HANGING_SECONDS = 8
 """How long it is measured beside those that hang: POSTs to them end after 4 seconds, they count as
-away from the fifth on, and what waited for their first silence is back."""
+away from the fifth on. What was parked for their silence comes back later than that."""
 BACKLOG = 100_000
 BACKLOG_RATE = 20
 """POSTs a second that the listener with the backlog takes."""

@@ -118,7 +118,7 @@ class SlowReceiver:
     to each.
     """
 
-    def __init__(self, folder: Path, delay: float, hosts: int = 1) -> None:
+    def __init__(self, folder: Path, delay: float, hosts: int) -> None:
         self.port = free_port()
         self._addresses = [f"127.0.0.{number}" for number in range(1, hosts + 1)]
         self._next = itertools.cycle(self._addresses)
