@@ -6,8 +6,8 @@ tenth more to receivers that hang until the deadline, or with a backlog of one l
 One in a hundred of the deliveries of a few seconds is what a single pause of the machine of 50 ms
 delays. So latencies are taken several times, in turn without and beside those that hang, each time
 from the moment on at which they begin to hang and until they count as away; the figures are the
-medians of the percentiles. And the collector of the process that publishes rests
-meanwhile: what it held up would count as the deliverer's.
+medians of the percentiles. And the collector of the process that publishes rests meanwhile: what it
+held up would count as the deliverer's.
 """
 
 import itertools
