@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Sequence
-from itertools import islice
 from operator import attrgetter
 from typing import Any as Anything
 from typing import NamedTuple
@@ -118,7 +117,7 @@ def _contains(condition: Contains, path: Path) -> list[Clause]:
         # Of those that are as good the first is taken, and beginnings are the most often alike.
         inside_out = sorted(starts, key=lambda at: abs(2 * at - last))
         grams = [Clause((Anchor(path, Grams, part[at : at + GRAM]),)) for at in inside_out]
-        gaps = islice(around_spaces(part), PARTS)
+        gaps = around_spaces(part)[:PARTS]
         return [Clause((Anchor(path, Gaps, gap),)) for gap in gaps] + grams
     return [Clause((Anchor(path, Exact, freeze(part)),))]
 

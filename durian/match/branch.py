@@ -102,21 +102,26 @@ class Branch:
             shelf.place.release()
             self._close_if_empty()
 
-    def candidates(self, found: Found) -> list[Entry]:
-        """Every entry that a payload may satisfy, and not many others; one that is spread may come
-        several times."""
+    def candidates(self, found: Found) -> set[Entry]:
+        """Every entry that a payload may satisfy, and not many others."""
         entries: list[Entry] = []
         branches = [self]
         for branch in branches:  # which grow meanwhile
-            entries += branch._others
+            if branch._others:
+                entries += branch._others
             for place in branch._shelves.keys() & found.keys():
+                values = found[place]
                 for shelf in branch._shelves[place].values():
-                    for bucket in map(shelf.buckets.get, shelf.tokens(found[place])):
+                    buckets = shelf.buckets
+                    for token in shelf.tokens(values):
+                        bucket = buckets.get(token)
+                        if bucket is None:
+                            continue
                         if isinstance(bucket, Bucket):
                             entries += bucket
-                        elif bucket is not None:
+                        else:
                             branches.append(bucket)
-        return entries
+        return set(entries)  # what is filed under several anchors may have been found by several
 
     def _choose(self, entry: Entry) -> tuple[Clause | None, tuple[Part, ...]]:
         """The best clause, and the parts that are open still when a payload has it."""

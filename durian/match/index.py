@@ -69,48 +69,39 @@ class FilterIndex:
             effort.allow_all()
 
     def _matching(self, whole: dict[str, object]) -> list[int]:
-        answers = _Answers(whole)
         keys: list[int] = []
-        spread: set[Entry] = set()
+        answers: dict[Part, bool] = {}
+        costly: list[Condition] = []
         for entry in self._root.candidates(self._places.look(whole)):
-            if entry.spread:
-                if entry in spread:
-                    continue
-                spread.add(entry)
             for part in entry.rest:
-                if not answers[part]:
+                answer = answers.get(part)
+                if answer is None:
+                    answer = answers[part] = _ask(part, whole, costly)
+                if not answer:
                     break
             else:
                 if isinstance(entry.keys, int):
                     keys.append(entry.keys)
                 else:
                     keys += entry.keys
-        effort.report(answers.costly)
+        effort.report(costly)
         return keys
 
 
-class _Answers(dict[Part, bool]):
-    """Whether a payload satisfies parts; each is asked when its answer is first wanted."""
+def _ask(part: Part, whole: dict[str, object], costly: list[Condition]) -> bool:
+    """Whether a payload satisfies a part."""
+    try:
+        return part.matches(whole)
+    except effort.TooMuch:
+        return _ask_once_more(part, whole, costly)
 
-    def __init__(self, payload: dict[str, object]) -> None:
-        super().__init__()
-        self._payload = payload
-        self.costly: list[Condition] = []
-        """What took too many steps, and counts as met."""
 
-    def __missing__(self, part: Part) -> bool:
-        try:
-            answer = part.matches(self._payload)
-        except effort.TooMuch:
-            answer = self._last_try(part)
-        self[part] = answer
-        return answer
-
-    def _last_try(self, part: Part) -> bool:
-        answer = effort.within(effort.LEAST_STEPS, lambda: part.matches(self._payload))
-        if answer is None:
-            self.costly.append(part.condition)
-        return answer is not False
+def _ask_once_more(part: Part, whole: dict[str, object], costly: list[Condition]) -> bool:
+    """The same within the least of steps. What takes too many counts as met, and is noted."""
+    answer = effort.within(effort.LEAST_STEPS, lambda: part.matches(whole))
+    if answer is None:
+        costly.append(part.condition)
+    return answer is not False
 
 
 def _put(entry: Entry, key: int) -> None:

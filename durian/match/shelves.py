@@ -5,7 +5,7 @@ bucket can match. A look-up costs what is in use (lengths, sizes), not how many 
 """
 
 from collections import Counter
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Hashable, Iterable
 from typing import Any, ClassVar, cast
 
 from durian.match.literal import CONTAINERS, PLAIN, freeze
@@ -135,7 +135,7 @@ class Grams(Measured):
                 found |= self.buckets.keys() & self._parts(text)
         return found
 
-    def _parts(self, text: str) -> Iterator[str]:
+    def _parts(self, text: str) -> Iterable[str]:
         for length in self.measures:
             for at in range(len(text) - length + 1):
                 yield text[at : at + length]
@@ -146,16 +146,18 @@ class Gaps(Grams):
 
     __slots__ = ()
 
-    def _parts(self, text: str) -> Iterator[str]:
+    def _parts(self, text: str) -> Iterable[str]:
         return around_spaces(text)
 
 
-def around_spaces(text: str) -> Iterator[str]:
+def around_spaces(text: str) -> list[str]:
     """The parts of `GRAM` characters that have a space in their middle."""
-    at = text.find(" ", HALF)
-    while 0 <= at <= len(text) - HALF:
-        yield text[at - HALF : at + HALF]
+    parts: list[str] = []
+    at, last = text.find(" ", HALF), len(text) - HALF
+    while 0 <= at <= last:
+        parts.append(text[at - HALF : at + HALF])
         at = text.find(" ", at + 1)
+    return parts
 
 
 def _texts(values: list[object]) -> list[str]:
