@@ -28,8 +28,8 @@ BUSY = 1 / 16
 """When this part is taken, those whose answers come fast have no more than an equal part of it
 each: what the process itself is too busy for would only be more connections. For slower ones it is
 as many as POSTS_PER_SECOND needs to have under way (Little's law)."""
-POSTS_PER_SECOND = 10_000.0
-"""More than a process can do: it is to wait for its own work, and not for slow receivers."""
+POSTS_PER_SECOND = 5000.0
+"""About what a process can do."""
 LINE_SECONDS = 2.0
 UNPROVEN_SECONDS = 0.5
 """How long the line of a listener waits that has not had a success yet."""

@@ -102,8 +102,8 @@ class Branch:
             shelf.place.release()
             self._close_if_empty()
 
-    def candidates(self, found: Found) -> set[Entry]:
-        """Every entry that a payload may satisfy, and not many others."""
+    def candidates(self, found: Found) -> list[Entry]:
+        """Every entry that a payload may satisfy, each but once, and not many others."""
         entries: list[Entry] = []
         branches = [self]
         for branch in branches:  # which grow meanwhile
@@ -121,7 +121,9 @@ class Branch:
                             entries += bucket
                         else:
                             branches.append(bucket)
-        return set(entries)  # what is filed under several anchors may have been found by several
+        # What is filed under several anchors may have been found by several. No set: their order
+        # says which conditions count as met once an event's steps are used up.
+        return list(dict.fromkeys(entries))
 
     def _choose(self, entry: Entry) -> tuple[Clause | None, tuple[Part, ...]]:
         """The best clause, and the parts that are open still when a payload has it."""

@@ -276,7 +276,7 @@ def test_a_post_that_could_not_be_made_lets_the_next_one_go() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "part"), [(0.005, BUSY), (0.05, 0.05 * POSTS_PER_SECOND / 1000), (10.0, CROWDED)]
+    ("seconds", "part"), [(0.01, BUSY), (0.1, 0.1 * POSTS_PER_SECOND / 1000), (10.0, CROWDED)]
 )
 def test_however_many_hang_something_is_left(seconds: float, part: float) -> None:
     desk = Desk(total=1000, cap=100)
