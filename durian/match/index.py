@@ -98,6 +98,7 @@ def _ask(part: Part, whole: dict[str, object], costly: list[Condition]) -> bool:
 
 def _ask_once_more(part: Part, whole: dict[str, object], costly: list[Condition]) -> bool:
     """The same within the least of steps. What takes too many counts as met, and is noted."""
+    # Not in `_ask`: what a lambda shares with it would cost every question, and this is rare.
     answer = effort.within(effort.LEAST_STEPS, lambda: part.matches(whole))
     if answer is None:
         costly.append(part.condition)
