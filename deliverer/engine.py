@@ -5,7 +5,7 @@ import resource
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ from requests import PreparedRequest
 
 from deliverer.http import Exchange, Result, Settings, name_of
 from deliverer.resolver import Answer, Resolver
-from deliverer.sockets import sockets
+from deliverer.sockets import Ready, sockets
 from durian.errors import ConnectionFailed, DeliveryError, Unavailable
 from durian.wire.wakeup import Wakeup
 
@@ -26,8 +26,18 @@ MAX_CONNECTIONS = 4096
 MAX_FILES = 65_536
 """Files that the process may have open, if the system lets it; connections are files."""
 
-OnResult = Callable[[Result, float], None]
-"""Called in the engine's thread with the answer or the error, and the seconds that it took."""
+
+class Took(NamedTuple):
+    """How many seconds an exchange took."""
+
+    total: float = 0.0
+    receiver: float = 0.0
+    """Those of them that certainly were the receiver's: from the end of connecting until an answer
+    was there at the earliest, however late this process had the time to connect or to look."""
+
+
+OnResult = Callable[[Result, Took], None]
+"""Called in the engine's thread with the answer or the error, and how long it took."""
 
 _READ = {pycurl.POLL_IN, pycurl.POLL_INOUT}
 _WRITE = {pycurl.POLL_OUT, pycurl.POLL_INOUT}
@@ -43,6 +53,8 @@ class _UnderWay(NamedTuple):
     exchange: Exchange
     on_result: OnResult
     began: float
+    made: float
+    """When its addresses were known, and libcurl was given it."""
 
 
 class Engine:
@@ -67,6 +79,8 @@ class Engine:
         self._under_way: dict[pycurl.Curl, _UnderWay] = {}
         self._free: list[pycurl.Curl] = []
         self._timer: float | None = None
+        self._woke = self._ready_since = time.monotonic()
+        """The last time that it looked what is ready, and since when some of that may have been."""
         self._stopping = False
         self._closed = False
         self._closing = threading.Lock()
@@ -106,7 +120,7 @@ class Engine:
             self._close()
 
     def _turn(self) -> None:
-        for fd, readable, writable in self._sockets.wait(self._patience()):
+        for fd, readable, writable in self._look():
             if fd == self._wakeup.fileno():
                 self._wakeup.clear()
             elif fd != self._resolver.fileno():
@@ -121,6 +135,13 @@ class Engine:
         while self._submitted:
             self._begin(self._submitted.popleft())
 
+    def _look(self) -> Iterator[Ready]:
+        worked = time.monotonic() - self._woke
+        ready = self._sockets.wait(self._patience())
+        self._woke = time.monotonic()
+        self._ready_since = self._woke - worked
+        return ready
+
     def _patience(self) -> float | None:
         patience = self._resolver.patience()
         if self._timer is None:
@@ -133,7 +154,7 @@ class Engine:
         try:
             name = name_of(job.request, self._settings)
         except DeliveryError as error:
-            _call(job.on_result, error, 0.0)
+            _call(job.on_result, error, Took())
             return
         if name:
             self._resolver.resolve(name, job.timeout, partial(self._on_addresses, job, began))
@@ -142,13 +163,14 @@ class Engine:
 
     def _on_addresses(self, job: _Job, began: float, answer: Answer) -> None:
         if isinstance(answer, DeliveryError):
-            _call(job.on_result, answer, time.monotonic() - began)
+            _call(job.on_result, answer, Took(time.monotonic() - began))
         else:
             self._make(job, began, answer)
 
     def _make(self, job: _Job, began: float, addresses: Sequence[str] = ()) -> None:
         handle = self._free.pop() if self._free else pycurl.Curl()
-        spent = time.monotonic() - began if addresses else 0.0
+        made = time.monotonic()
+        spent = made - began
         try:
             exchange = Exchange(handle, job.request, job.timeout, self._settings, addresses, spent)
         except DeliveryError as error:
@@ -158,12 +180,12 @@ class Engine:
             logger.exception("A request could not be made.")
             self._refuse(job, handle, ConnectionFailed(f"The request cannot be made: {error}"))
             return
-        self._under_way[handle] = _UnderWay(exchange, job.on_result, began)
+        self._under_way[handle] = _UnderWay(exchange, job.on_result, began, made)
         self._multi.add_handle(handle)
 
     def _refuse(self, job: _Job, handle: pycurl.Curl, error: DeliveryError) -> None:
         self._give_back(handle)
-        _call(job.on_result, error, 0.0)
+        _call(job.on_result, error, Took())
 
     def _collect(self) -> None:
         left = 1
@@ -175,12 +197,13 @@ class Engine:
                 self._end(handle, code, message)
 
     def _end(self, handle: pycurl.Curl, code: int = 0, message: str = "") -> None:
-        exchange, on_result, began = self._under_way[handle]
+        exchange, on_result, began, made = self._under_way[handle]
         result = exchange.result(code, message)
         del self._under_way[handle]
+        receiver = self._ready_since - made - handle.getinfo(pycurl.PRETRANSFER_TIME)
         self._multi.remove_handle(handle)
         self._give_back(handle)
-        _call(on_result, result, time.monotonic() - began)
+        _call(on_result, result, Took(time.monotonic() - began, max(receiver, 0.0)))
 
     def _give_back(self, handle: pycurl.Curl) -> None:
         # Nothing of one exchange may be left in the next one.
@@ -191,11 +214,11 @@ class Engine:
         with self._closing:
             self._closed = True
         stopped = ConnectionFailed("The deliverer was stopped before the answer came.")
-        for _, on_result, began in self._under_way.values():
-            _call(on_result, stopped, time.monotonic() - began)
+        for one in self._under_way.values():
+            _call(one.on_result, stopped, Took(time.monotonic() - one.began))
         self._resolver.close(stopped)
         for job in self._submitted:
-            _call(job.on_result, stopped, 0.0)
+            _call(job.on_result, stopped, Took())
         # It would wait for resolvers that still ask name servers which do not answer.
         threading.Thread(target=self._release, name="durian-engine-release", daemon=True).start()
 
@@ -226,9 +249,9 @@ def _raise_file_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def _call(on_result: OnResult, result: Result, seconds: float) -> None:
+def _call(on_result: OnResult, result: Result, took: Took) -> None:
     try:
-        on_result(result, seconds)
+        on_result(result, took)
     except Exception:
         # Its message stays unacked and comes again; the other exchanges must not end for it.
         logger.exception("The result of an exchange could not be handled.")

@@ -11,7 +11,7 @@ import msgspec
 from requests import Response
 
 from deliverer.breaker import is_away
-from deliverer.engine import Engine
+from deliverer.engine import Engine, Took
 from deliverer.http import Result
 from deliverer.limits import Limits
 from deliverer.log import Log
@@ -165,11 +165,9 @@ class DeliveryHandler:
         parked = delayed(self._topology, delivery, pause.seconds, now, reserved=not pause.away)
         attempt.answer(Outcome(publish=[parked]))
 
-    def _on_result(
-        self, attempt: "_Attempt", target: Target, result: Result, seconds: float
-    ) -> None:
-        self._limits.release(target.listener, seconds, is_away(result))
-        attempt.seconds = seconds
+    def _on_result(self, attempt: "_Attempt", target: Target, result: Result, took: Took) -> None:
+        self._limits.release(target.listener, *took, is_away(result))
+        attempt.seconds = took.total
         try:
             verdict = judge(result, attempt.delivery, target, attempt.began, self._clock())
         except Exception as error:

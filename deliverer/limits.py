@@ -28,8 +28,8 @@ BUSY = 1 / 16
 """When this part is taken, those whose answers come fast have no more than an equal part of it
 each: what the process itself is too busy for would only be more connections. For slower ones it is
 as many as POSTS_PER_SECOND needs to have under way (Little's law)."""
-POSTS_PER_SECOND = 5000.0
-"""About what a process can do."""
+POSTS_PER_SECOND = 10_000.0
+"""More than a process can do: slow receivers must not be what bounds it."""
 LINE_SECONDS = 2.0
 UNPROVEN_SECONDS = 0.5
 """How long the line of a listener waits that has not had a success yet."""
@@ -90,8 +90,11 @@ class Limits:
         elif room and not go():
             self._serve(self._instead(share))
 
-    def release(self, listener: int, seconds: float, away: bool) -> None:
-        """Count one POST less under way; it took `seconds`, and maybe found nobody there."""
+    def release(self, listener: int, seconds: float, receiver_seconds: float, away: bool) -> None:
+        """Count one POST less under way; it took `seconds`, and maybe found nobody there.
+
+        At least `receiver_seconds` of these were the receiver's, and others this process's.
+        """
         opened, was_away = False, 0.0
         with self._lock:
             share, now = self._shares[listener], self._now()
@@ -100,7 +103,7 @@ class Limits:
                 if away:
                     opened = share.failed(now, seconds)
                 else:
-                    was_away = share.succeeded(now, seconds, self._total)
+                    was_away = share.succeeded(now, seconds, receiver_seconds, self._total)
             turn = self._next(share, now)
         if opened:
             logger.warning("Listener %d is away: its deliveries wait for it.", listener)

@@ -66,7 +66,8 @@ class Share:
         self.earned = 0
         self.seconds = FIRST_GUESS_SECONDS
         self.best = 0.0
-        """Seconds of the fastest answers: the others may have waited for this process."""
+        """Seconds of the fastest answers, without what this process itself was slow with for long:
+        having more POSTs under way for that would only make it slower."""
         self.best_at = now
         self.silent_since = now
         self.line: deque[Waiting] = deque()
@@ -84,21 +85,22 @@ class Share:
             self.silent_since = now
         self.in_flight += 1
 
-    def succeeded(self, now: float, seconds: float, most: int) -> float:
+    def succeeded(self, now: float, seconds: float, receiver_seconds: float, most: int) -> float:
         """Count an answer that took so many `seconds`; places up to `most` are earned.
 
-        Return for how many seconds the receiver was away.
+        At least `receiver_seconds` of these were the receiver's, and others this process's.
+        Return for how many seconds it was away.
         """
         self._took(seconds)
         self.silent_since = now
         self.earned = min(self.earned + 1, most)
-        self._keep_best(now, seconds)
+        self._keep_best(now, seconds, receiver_seconds)
         return self.breaker.succeeded(now)
 
-    def _keep_best(self, now: float, seconds: float) -> None:
-        # By time and not by answers: a process that is busy makes many that are slow.
-        slower = min(SLOWER * (now - self.best_at), 1.0) * (seconds - self.best)
-        self.best = min(seconds, self.best + slower) if self.best else seconds
+    def _keep_best(self, now: float, seconds: float, receiver_seconds: float) -> None:
+        # By time and not by answers: a machine that is busy makes many that are slow.
+        drift = min(SLOWER * (now - self.best_at), 1.0) * (receiver_seconds - self.best)
+        self.best = min(seconds, self.best + drift) if self.best else seconds
         self.best_at = now
 
     def failed(self, now: float, seconds: float) -> bool:

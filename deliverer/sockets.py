@@ -43,10 +43,11 @@ class SelectorSockets:
             self._selector.register(fd, reading | writing)
 
     def wait(self, seconds: float | None) -> Iterator[Ready]:
-        """Yield what is ready, now or within `seconds`; None waits for as long as it takes."""
-        for key, events in self._selector.select(seconds):
-            reading, writing = events & selectors.EVENT_READ, events & selectors.EVENT_WRITE
-            yield Ready(key.fd, bool(reading), bool(writing))
+        """Return what is ready, now or within `seconds`; None waits for as long as it takes."""
+        return (
+            Ready(key.fd, bool(events & selectors.EVENT_READ), bool(events & selectors.EVENT_WRITE))
+            for key, events in self._selector.select(seconds)
+        )
 
     def close(self) -> None:
         """Wait for nothing any more."""
@@ -84,16 +85,20 @@ class EpollSockets:
         self._epoll.register(fd, interest)
 
     def wait(self, seconds: float | None) -> Iterator[Ready]:
-        """Yield what is ready, now or within `seconds`; None waits for as long as it takes."""
-        for fd, events in self._epoll.poll(seconds):
-            if self._interests.get(fd):
-                yield Ready(fd, bool(events & ~select.EPOLLOUT), bool(events & ~select.EPOLLIN))
-            else:
-                self._let_go(fd)
+        """Return what is ready, now or within `seconds`; None waits for as long as it takes."""
+        return self._watched(self._epoll.poll(seconds))
 
     def close(self) -> None:
         """Wait for nothing any more."""
         self._epoll.close()
+
+    def _watched(self, found: list[tuple[int, int]]) -> Iterator[Ready]:
+        for fd, events in found:
+            # Asked one by one: those before may have let go of it.
+            if self._interests.get(fd):
+                yield Ready(fd, bool(events & ~select.EPOLLOUT), bool(events & ~select.EPOLLIN))
+            else:
+                self._let_go(fd)
 
     def _let_go(self, fd: int) -> None:
         # Something comes that nobody waits for; the end of the connection, most likely.

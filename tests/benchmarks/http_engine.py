@@ -21,7 +21,7 @@ import requests
 from requests import PreparedRequest, Response
 
 from deliverer.adapter import CurlAdapter
-from deliverer.engine import Engine
+from deliverer.engine import Engine, Took
 from deliverer.http import Result, Settings
 from deliverer.request import prepare, request_for
 from durian.cli.output import print_json, print_table
@@ -89,7 +89,7 @@ def by_engine(load: Load) -> int:
     engine, ended, done = Engine(SETTINGS), threading.Event(), 0
     waiting = iter(range(load.posts))
 
-    def on_result(result: Result, seconds: float) -> None:
+    def on_result(result: Result, took: Took) -> None:
         nonlocal done
         _check(result)
         done += 1

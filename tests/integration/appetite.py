@@ -25,7 +25,7 @@ def _main() -> None:
         through(engine)(post(urls[0]), DEADLINE)
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         for url in urls * times:
-            engine.submit(post(url), DEADLINE, lambda result, seconds: ended.put(result))
+            engine.submit(post(url), DEADLINE, lambda result, took: ended.put(result))
         count = sum(1 for _ in urls * times if ended.get(timeout=30))
         after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     json.dump({"grown": after - before, "ended": count}, sys.stdout)

@@ -44,7 +44,7 @@ def through(engine: Engine) -> Call:
 
     def call(request: PreparedRequest, timeout: float) -> Result:
         results: SimpleQueue[Result] = SimpleQueue()
-        engine.submit(request, timeout, lambda result, seconds: results.put(result))
+        engine.submit(request, timeout, lambda result, took: results.put(result))
         return results.get(timeout=timeout + 5)
 
     return call

@@ -15,7 +15,7 @@ from typing import Any
 from unittest.mock import patch
 
 from deliverer import resolver
-from deliverer.engine import Engine
+from deliverer.engine import Engine, Took
 from deliverer.http import Result, Settings
 from durian.errors import DeliveryError
 from durian.guard import Guard
@@ -41,7 +41,7 @@ def silence(engine: Engine, here: Internet) -> Mapping[str, Any]:
     ended: SimpleQueue[Outcome] = SimpleQueue()
     threads, began = threading.active_count(), time.monotonic()
 
-    def end(result: Result, seconds: float) -> None:
+    def end(result: Result, took: Took) -> None:
         ended.put(outcome(result, [], time.monotonic() - began))
 
     for number in range(SILENT):

@@ -3,16 +3,17 @@
 import os
 import resource
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from queue import SimpleQueue
 
 import pycares
 import pytest
 import requests
-from requests import Response
+from requests import PreparedRequest, Response
 
 from deliverer.answer import MAX_ANSWER, MAX_HEADERS
+from deliverer.engine import Took
 from deliverer.http import Result, Settings
 from durian.errors import (
     AddressRefused,
@@ -38,6 +39,7 @@ from tests.servers.free import free_port, wait_until
 from tests.servers.nginx import PrivateNginx
 from tests.servers.proxy import running_proxy
 from tests.servers.receiver import Answer, Receiver
+from tests.servers.tcp_proxy import TcpProxy
 
 __all__ = ["call", "caller"]
 
@@ -238,15 +240,60 @@ def test_a_hanging_receiver_does_not_hold_up_another(receiver: Receiver) -> None
     results: SimpleQueue[Result] = SimpleQueue()
     with running(LOOPBACK) as engine:
         for _ in range(100):
-            engine.submit(post(receiver.url("/slow")), 20, lambda result, seconds: None)
-        engine.submit(post(receiver.url("/fast")), 20, lambda result, seconds: results.put(result))
+            engine.submit(post(receiver.url("/slow")), 20, lambda result, took: None)
+        engine.submit(post(receiver.url("/fast")), 20, lambda result, took: results.put(result))
         assert answered(results.get(timeout=5)).status_code == 200
+
+
+def test_what_an_idle_process_waits_for_is_the_receivers(receiver: Receiver) -> None:
+    receiver.answer("/slow", Answer(200, delay=0.5))
+    (took,) = times([post(receiver.url("/slow"))])
+    assert 0.45 < took.receiver <= took.total < 1.0
+
+
+def test_what_the_process_is_busy_with_is_not_the_receivers(receiver: Receiver) -> None:
+    found = times([post(receiver.url())] * 50, busy=0.01)
+    # The last one waited for all the others: half a second.
+    assert max(took.total for took in found) > 0.4
+    assert sum(took.receiver for took in found) < 0.25 * sum(took.total for took in found)
+
+
+def test_what_connecting_takes_is_not_the_receivers(
+    tls_nginx: tuple[PrivateNginx, Settings],
+) -> None:
+    nginx, settings = tls_nginx
+    proxy = TcpProxy(nginx.tls_port)
+    proxy.delay = 0.2
+    try:
+        (took,) = times([post(f"https://127.0.0.1:{proxy.port}/")], settings)
+    finally:
+        proxy.close()
+    # Once there and back to agree on TLS, and once for the request.
+    assert took.total > 0.8
+    assert 0.35 < took.receiver < 0.6
+
+
+def times(
+    requests: Sequence[PreparedRequest], settings: Settings = LOOPBACK, busy: float = 0.0
+) -> list[Took]:
+    """Return what exchanges took that were begun at once, whose ends take `busy` seconds each."""
+    ended: SimpleQueue[Took] = SimpleQueue()
+
+    def on_result(result: Result, took: Took) -> None:
+        answered(result)
+        time.sleep(busy)
+        ended.put(took)
+
+    with running(settings) as engine:
+        for request in requests:
+            engine.submit(request, 10, on_result)
+        return [ended.get(timeout=10) for _ in requests]
 
 
 def test_a_failing_callback_is_logged_and_ends_no_other_exchange(
     receiver: Receiver, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def fail(result: Result, seconds: float) -> None:
+    def fail(result: Result, took: Took) -> None:
         raise RuntimeError("a fault of durian")
 
     with running(LOOPBACK) as engine:
@@ -321,12 +368,12 @@ def test_stopping_ends_what_is_under_way_and_what_waits(receiver: Receiver) -> N
     results: list[Result] = []
     with running(LOOPBACK) as engine:
         for _ in range(10):
-            engine.submit(post(receiver.url()), 30, lambda result, seconds: results.append(result))
+            engine.submit(post(receiver.url()), 30, lambda result, took: results.append(result))
         receiver.wait_for(10)
     assert len(results) == 10
     assert all(isinstance(result, ConnectionFailed) for result in results)
     with pytest.raises(Unavailable, match="stopped"):
-        engine.submit(post(receiver.url()), 2, lambda result, seconds: None)
+        engine.submit(post(receiver.url()), 2, lambda result, took: None)
 
 
 def test_more_in_flight_than_a_shell_lets_files_be_open() -> None:
@@ -337,7 +384,7 @@ def test_more_in_flight_than_a_shell_lets_files_be_open() -> None:
         with Simulator(Behaviour(latency=0.5)) as simulator, running(LOOPBACK) as engine:
             for _ in range(300):
                 request = post(simulator.url())
-                engine.submit(request, 20, lambda result, seconds: results.put(result))
+                engine.submit(request, 20, lambda result, took: results.put(result))
             assert {answered(results.get(timeout=20)).status_code for _ in range(300)} == {200}
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
@@ -355,7 +402,7 @@ def test_ten_thousand_exchanges_leave_no_descriptor(
     with running(settings) as engine:
         for number in range(10_000):
             request = post(urls[number % len(urls)])
-            engine.submit(request, 60, lambda result, seconds: results.put(result))
+            engine.submit(request, 60, lambda result, took: results.put(result))
             if number >= 200:
                 results.get(timeout=60)
         for _ in range(200):

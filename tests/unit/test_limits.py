@@ -1,4 +1,5 @@
 from collections import deque
+from functools import partial
 from itertools import pairwise
 
 import pytest
@@ -84,13 +85,19 @@ class Desk:
         """Let so many POSTs begin and succeed, one after the other."""
         for _ in range(times):
             assert self.admit(listener).went
-            self.limits.release(listener, seconds, away=False)
+            self.release(listener, seconds)
 
     def fail(self, listener: int = JOE, times: int = FAILURES) -> None:
         """Let so many POSTs begin and find nobody, one after the other."""
         for _ in range(times):
             assert self.admit(listener).went
-            self.limits.release(listener, 4.0, away=True)
+            self.release(listener, 4.0, away=True)
+
+    def release(
+        self, listener: int = JOE, seconds: float = 0.1, own: float = 0.0, away: bool = False
+    ) -> None:
+        """Let one POST end that took so many `seconds`, `own` of them this process's."""
+        self.limits.release(listener, seconds, seconds - own, away)
 
     def wait(self, seconds: float) -> None:
         """Let time pass, with the sweeps that there are meanwhile."""
@@ -150,9 +157,9 @@ def test_what_is_over_waits_for_a_moment_in_its_order_and_goes_when_one_ends() -
     desk.succeed(times=2)
     first, second, third = desk.many(3)
     assert (first.went, second.waits, third.waits) == (True, True, True)
-    desk.limits.release(JOE, 0.1, away=False)
+    desk.release(JOE, 0.1)
     assert (second.went, third.waits) == (True, True)
-    desk.limits.release(JOE, 0.1, away=False)
+    desk.release(JOE, 0.1)
     assert third.went
 
 
@@ -192,7 +199,7 @@ def test_whoever_waits_too_long_in_the_process_is_parked() -> None:
     assert second.waits
     desk.wait(LINE_SECONDS)
     assert second.wait >= LEAST_WAIT
-    desk.limits.release(JOE, 0.1, away=False)
+    desk.release(JOE, 0.1)
     assert desk.admit().went
 
 
@@ -207,7 +214,7 @@ def test_nobody_gets_in_line_of_who_is_silent_but_waits_twice_as_long_in_one_res
     assert min(waits) >= 2 * (LINE_SECONDS + SWEEP_SECONDS)
     assert set(waits) <= set(LADDER)
     assert in_line.waits
-    desk.limits.release(JOE, 2.3, away=False)
+    desk.release(JOE, 2.3)
     assert in_line.went
     assert desk.admit().waits
 
@@ -236,8 +243,8 @@ def test_what_the_process_slept_through_tells_nothing_of_the_receiver() -> None:
     assert all(one.went for one in before)
     desk.clock.now += ASLEEP_SECONDS + 20.0
     for _ in range(FAILURES):
-        desk.limits.release(JOE, 20.0, away=True)
-    desk.limits.release(JOE, 20.0, away=False)
+        desk.release(JOE, 20.0, away=True)
+    desk.release(JOE, 20.0)
     # Nobody counts as away, nothing that was earned is lost, and the line is as short as before.
     assert sum(one.went for one in desk.many(60)) == 2 * START - 1
     assert desk.admit().waits
@@ -260,7 +267,7 @@ def test_who_sleeps_now_and_then_finds_out_who_is_away_all_the_same() -> None:
         desk.clock.now += ASLEEP_SECONDS + 0.1
         desk.limits.sweep()
         desk.wait(3.0)
-        desk.limits.release(JOE, ASLEEP_SECONDS + 3.1, away=True)
+        desk.release(JOE, ASLEEP_SECONDS + 3.1, away=True)
     assert desk.admit().pause
 
 
@@ -271,12 +278,12 @@ def test_a_post_that_could_not_be_made_lets_the_next_one_go() -> None:
     broken, fine = Delivery(makes_its_post=False), Delivery()
     for one in (broken, fine):
         desk.limits.admit(JOE, 0.0, False, one.go, one.park)
-    desk.limits.release(JOE, 0.1, away=False)
+    desk.release(JOE, 0.1)
     assert (broken.went, fine.went) == (True, True)
 
 
 @pytest.mark.parametrize(
-    ("seconds", "part"), [(0.01, BUSY), (0.1, 0.1 * POSTS_PER_SECOND / 1000), (10.0, CROWDED)]
+    ("seconds", "part"), [(0.005, BUSY), (0.05, 0.05 * POSTS_PER_SECOND / 1000), (10.0, CROWDED)]
 )
 def test_however_many_hang_something_is_left(seconds: float, part: float) -> None:
     desk = Desk(total=1000, cap=100)
@@ -287,7 +294,7 @@ def test_however_many_hang_something_is_left(seconds: float, part: float) -> Non
     assert 1000 * part <= hanging <= 1000 * part + 99 * max(10 * part, 1)
     first, second = desk.many(2, 99)
     assert (first.went, second.waits) == (True, True)
-    desk.limits.release(99, 0.01, away=False)
+    desk.release(99, 0.01)
     assert second.went
 
 
@@ -305,7 +312,7 @@ def test_who_had_all_places_before_the_others_came_shares_them() -> None:
     for _ in range(3 * PLACES):
         # All take the same time: the oldest ends.
         before = went(joes), went(janes)
-        desk.limits.release(under_way.popleft(), 0.001, away=False)
+        desk.release(under_way.popleft(), 0.001, away=False)
         under_way += [JOE] * (went(joes) - before[0]) + [JANE] * (went(janes) - before[1])
     assert abs(under_way.count(JOE) - under_way.count(JANE)) <= 2
 
@@ -316,7 +323,7 @@ def test_a_place_is_not_for_one_that_is_silent() -> None:
     before = went(janes)
     desk.clock.now += UNPROVEN_SECONDS * 1.5
     for _ in range(2 * PLACES):
-        desk.limits.release(JOE, 0.001, away=False)
+        desk.release(JOE, 0.001)
     assert went(janes) == before
     assert went(joes) > 2 * PLACES
 
@@ -326,6 +333,27 @@ def test_a_process_that_is_slow_does_not_take_its_receivers_for_slow() -> None:
     desk.succeed(times=1000, seconds=0.001)
     desk.succeed(times=1000, seconds=0.5)
     assert went(desk.many(1000)) == 1600 * BUSY
+
+
+def test_a_process_that_stays_busy_has_no_more_under_way_for_that() -> None:
+    listeners = range(PLACES // 2)
+    desk = busy_desk(*listeners, cap=PLENTY)
+    under_way: deque[tuple[int, float]] = deque()
+
+    def go(listener: int) -> bool:
+        under_way.append((listener, desk.clock.now))
+        return True
+
+    most = 0
+    for _ in range(3000):
+        for listener in listeners:
+            desk.limits.admit(listener, 0.0, False, partial(go, listener), lambda pause: None)
+        most = max(most, len(under_way))
+        desk.wait(0.02)  # It ends 50 a second, one after the other.
+        listener, began = under_way.popleft()
+        seconds = desk.clock.now - began
+        desk.release(listener, seconds, own=seconds)
+    assert PLACES <= most <= PLACES + len(listeners)
 
 
 def test_one_slow_answer_after_many_quick_ones_does_not_count() -> None:
@@ -350,7 +378,7 @@ def test_one_that_has_all_it_may_have_keeps_nobody_elses_turn() -> None:
     janes = desk.many(PLACES, JANE)
     before = went(janes)
     for _ in range(len(thirds)):
-        desk.limits.release(3, 0.001, away=False)
+        desk.release(3, 0.001)
     assert went(joes) == PLACES // 2
     assert went(janes) > before
 
@@ -359,7 +387,7 @@ def test_one_that_had_all_it_may_have_gets_its_turn_again() -> None:
     desk = busy_desk(JOE, JANE, 3, 4, cap=PLACES // 2)
     joes, thirds, janes = desk.many(PLACES, JOE), desk.many(PLACES // 2, 3), desk.many(PLACES, JANE)
     for listener in (3, JOE, *[3] * 5):
-        desk.limits.release(listener, 0.001, away=False)
+        desk.release(listener, 0.001)
     assert (went(joes), went(thirds)) == (PLACES // 2 + 1, PLACES // 2)
     assert went(janes) == PLACES // 4 + 1
 
@@ -371,7 +399,7 @@ def test_a_place_of_one_for_whom_nothing_waits_goes_to_the_others() -> None:
     joes = desk.many(PLACES, JOE)
     assert went(joes) == 1
     for ended in range(1, PLACES):
-        desk.limits.release(99 + ended, 0.001, away=False)
+        desk.release(99 + ended, 0.001)
         assert went(joes) == ended
 
 
@@ -381,7 +409,7 @@ def test_who_has_none_under_way_need_not_wait_for_its_turn() -> None:
     desk.many(5 * PLACES, 100)
     first, second = desk.many(2, 101)
     for listener in (JOE, JOE, 101):
-        desk.limits.release(listener, 0.001, away=False)
+        desk.release(listener, 0.001)
     assert (first.went, second.went) == (True, True)
 
 
@@ -419,7 +447,7 @@ def test_while_some_are_parked_a_newcomer_gets_in_line_behind_them() -> None:
     desk.succeed(times=START)
     wait = desk.parked().wait
     for _ in range(START + 1):
-        desk.limits.release(JOE, 0.1, away=False)
+        desk.release(JOE, 0.1)
         desk.admit(reserved=True)
     assert desk.admit().wait > wait
 
@@ -431,7 +459,7 @@ def test_room_that_is_free_is_taken_though_some_are_parked() -> None:
     while not desk.admit().pause:
         admitted += 1
     for _ in range(admitted):
-        desk.limits.release(JOE, 0.1, away=False)
+        desk.release(JOE, 0.1)
     assert desk.admit().went
 
 
@@ -439,7 +467,7 @@ def test_who_has_waited_for_its_moment_waits_a_moment_more_in_the_process() -> N
     desk = Desk(cap=1)
     desk.succeed(times=START)
     desk.wait(desk.parked().wait + LINE_SECONDS)
-    desk.limits.release(JOE, 0.1, away=False)
+    desk.release(JOE, 0.1)
     returning = [desk.admit(reserved=True) for _ in range(3)]
     assert [one.went for one in returning] == [True, False, False]
     assert all(one.pause is None for one in returning)
@@ -450,7 +478,7 @@ def test_a_line_made_when_the_receiver_was_slow_is_short_when_it_is_fast() -> No
     desk.succeed(times=20, seconds=10.0)
     long = desk.parked().wait + [desk.admit() for _ in range(100)][-1].wait
     assert long > 900
-    desk.limits.release(JOE, 0.001, away=False)
+    desk.release(JOE, 0.001)
     desk.succeed(times=600, seconds=0.001)
     desk.wait(1.0)
     held = desk.many(3)
@@ -515,11 +543,11 @@ def test_one_at_a_time_finds_out_whether_the_receiver_is_back() -> None:
     probe, *others = desk.many(10)
     assert probe.went
     assert all(one.pause and one.pause.away for one in others)
-    desk.limits.release(JOE, 4.0, away=True)
+    desk.release(JOE, 4.0, away=True)
     assert desk.admit().pause
     desk.wait(2 * FIRST_WAIT)
     assert desk.admit().went
-    desk.limits.release(JOE, 0.1, away=False)
+    desk.release(JOE, 0.1)
     assert desk.admit().went
 
 
@@ -528,9 +556,9 @@ def test_who_waits_in_the_process_when_the_receiver_goes_away_is_parked() -> Non
     desk.succeed(times=START)
     deliveries = desk.many(2 * FAILURES)
     for _ in range(FAILURES - 1):
-        desk.limits.release(JOE, 4.0, away=True)
+        desk.release(JOE, 4.0, away=True)
     assert deliveries[-1].waits
-    desk.limits.release(JOE, 4.0, away=True)
+    desk.release(JOE, 4.0, away=True)
     desk.limits.sweep()
     assert all(one.went or (one.pause and one.pause.away) for one in deliveries)
     assert desk.admit().pause
@@ -573,14 +601,14 @@ class Crowd(RuleBasedStateMachine):
     def one_ends(self, data: st.DataObject, away: bool, seconds: float) -> None:
         who = data.draw(st.sampled_from([who for who in self.under_way if self.under_way[who]]))
         self.under_way[who].pop()
-        self.desk.limits.release(who, seconds, away)
+        self.desk.release(who, seconds, away)
         self._sort()
 
     @rule(who=who)
     def all_of_one_find_nobody(self, who: int) -> None:
         while self.under_way[who]:
             self.under_way[who].pop()
-            self.desk.limits.release(who, 4.0, away=True)
+            self.desk.release(who, 4.0, away=True)
         self._sort()
 
     @rule(seconds=st.floats(0, 10))
@@ -620,7 +648,7 @@ class Crowd(RuleBasedStateMachine):
         for who, under_way in self.under_way.items():
             while under_way:
                 under_way.pop()
-                self.desk.limits.release(who, 0.01, away=False)
+                self.desk.release(who, 0.01)
                 self._sort()
             self.desk.wait(LONGEST_WAIT + LINE_SECONDS)
             assert self.desk.admit(who).went
