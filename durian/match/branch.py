@@ -69,7 +69,8 @@ class Branch:
         self._root = root
         self._known = known
         self._bucket = bucket
-        self._others: set[Entry] = set()
+        self._others: dict[Entry, None] = {}
+        """A dictionary and no set, for the sake of their order; see `candidates`."""
         self._shelves: dict[Place, dict[type[Shelf], Shelf]] = {}
 
     def add(self, entry: Entry) -> None:
@@ -79,7 +80,7 @@ class Branch:
         if not entry.spread:
             entry.rest = rest
         if clause is None:
-            self._others.add(entry)
+            self._others[entry] = None
             entry.homes += (self,)
             return
         entry.spread = entry.spread or len(clause.anchors) > 1
@@ -88,7 +89,7 @@ class Branch:
 
     def take_out(self, entry: Entry) -> None:
         """Have an entry of those without a clause no more."""
-        self._others.remove(entry)
+        del self._others[entry]
         self._close_if_empty()
 
     def drop(self, shelf: Shelf, token: Token) -> None:

@@ -2,7 +2,8 @@
 
 Nearly all filters cost nothing that counts. What can is a condition on a long list, which looks at
 every element, and a regular expression on a long text. The steps of both are counted, not timed:
-the same filters come to the same answer on the same event, however busy the machine.
+the same filters, come in the same order, give the same answer on the same event, however busy the
+machine.
 """
 
 import logging

@@ -101,16 +101,16 @@ def suffer(world: World, name: str, fault: Fault, began: float) -> Row:
         grown = world.fleet.growth()
         # What they hold goes back to the queues, where it is counted.
         world.fleet.end()
-        counted = count(world, name)
+        counted, refusals = count(world, name), world.load.failures
         return replace(
             counted,
-            refused=world.load.failed,
+            refused=len(refusals),
             may_refuse=fault.site_suffers,
             broken=len(world.fleet.broken),
             memory=round(grown.memory, 1),
             files=grown.files,
             seconds=round(time.monotonic() - began, 1),
-            wrong=counted.wrong + world.fleet.broken,
+            wrong=counted.wrong + world.fleet.broken + ([] if fault.site_suffers else refusals),
         )
 
 

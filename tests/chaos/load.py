@@ -25,21 +25,18 @@ class Load:
     """Places orders in batches, steadily, until told to stop."""
 
     def __init__(self, shop: Shop, chance: random.Random) -> None:
-        self._failed: list[bool] = []
+        self.failures: list[str] = []
+        """What met the requests that the site refused, failed, or let wait for too long."""
+        self._asked: list[str] = []
         self._shop = shop
         self._chance = chance
         self._numbers = itertools.count(step=BATCH)
         self._stop = threading.Event()
 
     @property
-    def failed(self) -> int:
-        """How many requests the site refused, failed, or let wait for too long."""
-        return sum(self._failed)
-
-    @property
     def answered(self) -> int:
         """How many requests the site answered in time."""
-        return len(self._failed) - self.failed
+        return len(self._asked) - len(self.failures)
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -64,11 +61,14 @@ class Load:
         began = time.monotonic()
         try:
             self._shop.do(action, orders=self._orders())
-            failed = time.monotonic() - began > ANSWER_SECONDS
-        except requests.RequestException:
+            seconds = time.monotonic() - began
+            if seconds > ANSWER_SECONDS:
+                self.failures.append(f"{action}: answered after {seconds:.1f} s")
+        except requests.RequestException as error:
             # The shop's table says afterwards which of them were committed.
-            failed = True
-        self._failed.append(failed)
+            seconds = time.monotonic() - began
+            self.failures.append(f"{action}, {seconds:.1f} s: {type(error).__name__}: {error}")
+        self._asked.append(action)
 
     def _orders(self) -> list[dict[str, Any]]:
         first = next(self._numbers)

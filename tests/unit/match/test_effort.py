@@ -69,6 +69,15 @@ def test_the_others_get_their_exact_answers_whatever_the_event(
     assert caplog.text == ""
 
 
+def test_who_came_first_is_asked_first_while_there_are_steps_left() -> None:
+    index, keys = FilterIndex(), list(range(50))
+    for key in keys:
+        index.add(key, parse({"a": {"$regex": f"{EXPLOSIVE}{key}"}}))
+    too_late = sorted(index.matching({"a": TEXT}))
+    assert 0 < len(too_late) < len(keys)
+    assert too_late == keys[-len(too_late) :]
+
+
 def test_outside_of_a_filter_nothing_is_counted() -> None:
     spend(FILTER_STEPS * 100)
 
