@@ -32,8 +32,9 @@ class Took(NamedTuple):
 
     total: float = 0.0
     receiver: float = 0.0
-    """Those of them that certainly were the receiver's: from the end of connecting until an answer
-    was there at the earliest, however late this process had the time to connect or to look."""
+    """Those of them that the receiver took, at least: from when the request could be sent until an
+    answer was there at the earliest, however late this process had the time for one or the other.
+    """
 
 
 OnResult = Callable[[Result, Took], None]
@@ -53,8 +54,6 @@ class _UnderWay(NamedTuple):
     exchange: Exchange
     on_result: OnResult
     began: float
-    made: float
-    """When its addresses were known, and libcurl was given it."""
 
 
 class Engine:
@@ -80,7 +79,7 @@ class Engine:
         self._free: list[pycurl.Curl] = []
         self._timer: float | None = None
         self._woke = self._ready_since = time.monotonic()
-        """The last time that it looked what is ready, and since when some of that may have been."""
+        """When it looked last what is ready, and since when some of that may have been so."""
         self._stopping = False
         self._closed = False
         self._closing = threading.Lock()
@@ -169,8 +168,7 @@ class Engine:
 
     def _make(self, job: _Job, began: float, addresses: Sequence[str] = ()) -> None:
         handle = self._free.pop() if self._free else pycurl.Curl()
-        made = time.monotonic()
-        spent = made - began
+        spent = time.monotonic() - began if addresses else 0.0
         try:
             exchange = Exchange(handle, job.request, job.timeout, self._settings, addresses, spent)
         except DeliveryError as error:
@@ -180,7 +178,7 @@ class Engine:
             logger.exception("A request could not be made.")
             self._refuse(job, handle, ConnectionFailed(f"The request cannot be made: {error}"))
             return
-        self._under_way[handle] = _UnderWay(exchange, job.on_result, began, made)
+        self._under_way[handle] = _UnderWay(exchange, job.on_result, began)
         self._multi.add_handle(handle)
 
     def _refuse(self, job: _Job, handle: pycurl.Curl, error: DeliveryError) -> None:
@@ -188,19 +186,21 @@ class Engine:
         _call(job.on_result, error, Took())
 
     def _collect(self) -> None:
+        late = time.monotonic() - self._ready_since
         left = 1
         while left:
             left, succeeded, failed = self._multi.info_read()
             for handle in succeeded:
-                self._end(handle)
+                self._end(handle, late)
             for handle, code, message in failed:
-                self._end(handle, code, message)
+                self._end(handle, late, code, message)
 
-    def _end(self, handle: pycurl.Curl, code: int = 0, message: str = "") -> None:
-        exchange, on_result, began, made = self._under_way[handle]
+    def _end(self, handle: pycurl.Curl, late: float, code: int = 0, message: str = "") -> None:
+        exchange, on_result, began = self._under_way[handle]
         result = exchange.result(code, message)
         del self._under_way[handle]
-        receiver = self._ready_since - made - handle.getinfo(pycurl.PRETRANSFER_TIME)
+        connected = handle.getinfo(pycurl.PRETRANSFER_TIME)
+        receiver = handle.getinfo(pycurl.TOTAL_TIME) - connected - late
         self._multi.remove_handle(handle)
         self._give_back(handle)
         _call(on_result, result, Took(time.monotonic() - began, max(receiver, 0.0)))

@@ -28,8 +28,9 @@ BUSY = 1 / 16
 """When this part is taken, those whose answers come fast have no more than an equal part of it
 each: what the process itself is too busy for would only be more connections. For slower ones it is
 as many as POSTS_PER_SECOND needs to have under way (Little's law)."""
-POSTS_PER_SECOND = 10_000.0
-"""More than a process can do: slow receivers must not be what bounds it."""
+POSTS_PER_SECOND = 40_000.0
+"""Far more than a process can do: slow receivers must not be what bounds it, and they may well be
+slower than is known for certain. What then waits for this process takes no longer than they do."""
 LINE_SECONDS = 2.0
 UNPROVEN_SECONDS = 0.5
 """How long the line of a listener waits that has not had a success yet."""
@@ -222,8 +223,8 @@ class Limits:
             return False
         if ahead + share.in_flight > max(share.deserved, self._fair_part()):
             return False
-        # By the fastest answers, none before the first: the line must not be short since this
-        # process is slow, and who has waited too long is parked then.
+        # By what the receiver itself takes, nothing before its first answer: the line must not be
+        # short since this process is slow, and who has waited too long is parked then.
         return ahead * share.best / self._cap <= LINE_SECONDS
 
     def _fair_part(self) -> float:

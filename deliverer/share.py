@@ -17,9 +17,9 @@ that nobody else wants need not be earned."""
 SMOOTHING = 0.02
 """The weight of a POST's time, from the fiftieth success on; the first ones weigh more. A moment in
 which this process itself is slow must not look like a slow receiver."""
-SLOWER = 0.02
-"""The part of the way from its best time to today's that a receiver is thought to have come in a
-second."""
+DRIFT = 0.2
+"""The part of the way from what a receiver took to what it takes now that is believed in a second.
+"""
 FIRST_GUESS_SECONDS = 0.02
 
 
@@ -66,9 +66,9 @@ class Share:
         self.earned = 0
         self.seconds = FIRST_GUESS_SECONDS
         self.best = 0.0
-        """Seconds of the fastest answers, without what this process itself was slow with for long:
-        having more POSTs under way for that would only make it slower."""
-        self.best_at = now
+        """Seconds that the receiver itself takes, 0 before its first answer. What this process is
+        slow with is left out: it would only be slower with more POSTs under way for that."""
+        self.best_at: float | None = None
         self.silent_since = now
         self.line: deque[Waiting] = deque()
         self.breaker = Breaker()
@@ -99,8 +99,8 @@ class Share:
 
     def _keep_best(self, now: float, seconds: float, receiver_seconds: float) -> None:
         # By time and not by answers: a machine that is busy makes many that are slow.
-        drift = min(SLOWER * (now - self.best_at), 1.0) * (receiver_seconds - self.best)
-        self.best = min(seconds, self.best + drift) if self.best else seconds
+        weight = 1.0 if self.best_at is None else min(DRIFT * (now - self.best_at), 1.0)
+        self.best = min(seconds, self.best + weight * (receiver_seconds - self.best))
         self.best_at = now
 
     def failed(self, now: float, seconds: float) -> bool:

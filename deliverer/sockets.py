@@ -13,6 +13,10 @@ from typing import NamedTuple
 
 from durian.wire.wakeup import HasFileno
 
+FORGOTTEN = 1000
+"""Sockets of which Linux may tell though nobody waits for them, beside all that are waited for: by
+itself it would tell of 1,023 at a time, and the others would look as if they came later."""
+
 
 class Ready(NamedTuple):
     """A socket, and what can be done with it; after an error, what it is watched for at least, and
@@ -86,7 +90,7 @@ class EpollSockets:
 
     def wait(self, seconds: float | None) -> Iterator[Ready]:
         """Return what is ready, now or within `seconds`; None waits for as long as it takes."""
-        return self._watched(self._epoll.poll(seconds))
+        return self._watched(self._epoll.poll(seconds, len(self._interests) + FORGOTTEN))
 
     def close(self) -> None:
         """Wait for nothing any more."""

@@ -1,9 +1,9 @@
 """What filters may cost on one event: a bound on their steps, so that nobody's holds the others up.
 
 Nearly all filters cost nothing that counts. What can is a condition on a long list, which looks at
-every element, and a regular expression on a long text. The steps of both are counted, not timed:
-the same filters, come in the same order, give the same answer on the same event, however busy the
-machine.
+every element, and a regular expression on a long text. The steps of both are counted, not timed: no
+answer depends on how busy the machine is. When an event's steps are used up it depends on who was
+asked before; those that have to be asked on every event are, in the order in which they came.
 """
 
 import logging

@@ -26,6 +26,8 @@ from durian.wire.topology import LADDER
 JOE, JANE = 1, 2
 PLENTY = 1_000_000
 PLACES = 20
+QUICK = 0.0001
+"""Seconds of a receiver of which none has to wait for many."""
 
 
 class Clock:
@@ -81,11 +83,13 @@ class Desk:
     def many(self, count: int, listener: int = JOE, rate: float = 0.0) -> list[Delivery]:
         return [self.admit(listener, rate) for _ in range(count)]
 
-    def succeed(self, listener: int = JOE, times: int = 1, seconds: float = 0.1) -> None:
+    def succeed(
+        self, listener: int = JOE, times: int = 1, seconds: float = 0.1, own: float = 0.0
+    ) -> None:
         """Let so many POSTs begin and succeed, one after the other."""
         for _ in range(times):
             assert self.admit(listener).went
-            self.release(listener, seconds)
+            self.release(listener, seconds, own)
 
     def fail(self, listener: int = JOE, times: int = FAILURES) -> None:
         """Let so many POSTs begin and find nobody, one after the other."""
@@ -122,7 +126,7 @@ def busy_desk(*listeners: int, cap: int = PLACES) -> Desk:
     """Return one at which PLACES are useful, and `listeners` have earned as many each."""
     desk = Desk(total=int(PLACES / BUSY), cap=cap)
     for listener in listeners:
-        desk.succeed(listener, times=PLACES, seconds=0.001)
+        desk.succeed(listener, times=PLACES, seconds=QUICK)
     return desk
 
 
@@ -283,7 +287,7 @@ def test_a_post_that_could_not_be_made_lets_the_next_one_go() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "part"), [(0.005, BUSY), (0.05, 0.05 * POSTS_PER_SECOND / 1000), (10.0, CROWDED)]
+    ("seconds", "part"), [(QUICK, BUSY), (0.01, 0.01 * POSTS_PER_SECOND / 1000), (10.0, CROWDED)]
 )
 def test_however_many_hang_something_is_left(seconds: float, part: float) -> None:
     desk = Desk(total=1000, cap=100)
@@ -312,7 +316,7 @@ def test_who_had_all_places_before_the_others_came_shares_them() -> None:
     for _ in range(3 * PLACES):
         # All take the same time: the oldest ends.
         before = went(joes), went(janes)
-        desk.release(under_way.popleft(), 0.001, away=False)
+        desk.release(under_way.popleft(), QUICK, away=False)
         under_way += [JOE] * (went(joes) - before[0]) + [JANE] * (went(janes) - before[1])
     assert abs(under_way.count(JOE) - under_way.count(JANE)) <= 2
 
@@ -323,21 +327,22 @@ def test_a_place_is_not_for_one_that_is_silent() -> None:
     before = went(janes)
     desk.clock.now += UNPROVEN_SECONDS * 1.5
     for _ in range(2 * PLACES):
-        desk.release(JOE, 0.001)
+        desk.release(JOE, QUICK)
     assert went(janes) == before
     assert went(joes) > 2 * PLACES
 
 
 def test_a_process_that_is_slow_does_not_take_its_receivers_for_slow() -> None:
     desk = Desk(total=1600, cap=1000)
-    desk.succeed(times=1000, seconds=0.001)
+    desk.succeed(times=1000, seconds=QUICK)
     desk.succeed(times=1000, seconds=0.5)
     assert went(desk.many(1000)) == 1600 * BUSY
 
 
-def test_a_process_that_stays_busy_has_no_more_under_way_for_that() -> None:
+@pytest.mark.parametrize("known", [True, False])
+def test_a_process_that_stays_busy_has_no_more_under_way_for_that(known: bool) -> None:
     listeners = range(PLACES // 2)
-    desk = busy_desk(*listeners, cap=PLENTY)
+    desk = busy_desk(*(listeners if known else []), cap=PLENTY)
     under_way: deque[tuple[int, float]] = deque()
 
     def go(listener: int) -> bool:
@@ -356,12 +361,21 @@ def test_a_process_that_stays_busy_has_no_more_under_way_for_that() -> None:
     assert PLACES <= most <= PLACES + len(listeners)
 
 
+def test_a_process_that_begins_busily_takes_no_receiver_for_slow_for_that() -> None:
+    desk = Desk(total=1600, cap=1000)
+    for own in (20.0, 19.0, 18.0):
+        desk.succeed(seconds=own + QUICK, own=own)
+        desk.wait(60.0)
+    desk.succeed(times=1000, seconds=18.001, own=18.0)
+    assert went(desk.many(1000)) == 1600 * BUSY
+
+
 def test_one_slow_answer_after_many_quick_ones_does_not_count() -> None:
     desk = Desk(total=1600, cap=1000)
-    desk.succeed(times=1000, seconds=0.001)
+    desk.succeed(times=1000, seconds=QUICK)
     for _ in range(60):
         desk.wait(1.0)
-        desk.succeed(seconds=0.001)
+        desk.succeed(seconds=QUICK)
     desk.succeed(seconds=4.0)
     assert went(desk.many(1000)) == 1600 * BUSY
 
@@ -378,7 +392,7 @@ def test_one_that_has_all_it_may_have_keeps_nobody_elses_turn() -> None:
     janes = desk.many(PLACES, JANE)
     before = went(janes)
     for _ in range(len(thirds)):
-        desk.release(3, 0.001)
+        desk.release(3, QUICK)
     assert went(joes) == PLACES // 2
     assert went(janes) > before
 
@@ -387,7 +401,7 @@ def test_one_that_had_all_it_may_have_gets_its_turn_again() -> None:
     desk = busy_desk(JOE, JANE, 3, 4, cap=PLACES // 2)
     joes, thirds, janes = desk.many(PLACES, JOE), desk.many(PLACES // 2, 3), desk.many(PLACES, JANE)
     for listener in (3, JOE, *[3] * 5):
-        desk.release(listener, 0.001)
+        desk.release(listener, QUICK)
     assert (went(joes), went(thirds)) == (PLACES // 2 + 1, PLACES // 2)
     assert went(janes) == PLACES // 4 + 1
 
@@ -399,7 +413,7 @@ def test_a_place_of_one_for_whom_nothing_waits_goes_to_the_others() -> None:
     joes = desk.many(PLACES, JOE)
     assert went(joes) == 1
     for ended in range(1, PLACES):
-        desk.release(99 + ended, 0.001)
+        desk.release(99 + ended, QUICK)
         assert went(joes) == ended
 
 
@@ -409,13 +423,13 @@ def test_who_has_none_under_way_need_not_wait_for_its_turn() -> None:
     desk.many(5 * PLACES, 100)
     first, second = desk.many(2, 101)
     for listener in (JOE, JOE, 101):
-        desk.release(listener, 0.001)
+        desk.release(listener, QUICK)
     assert (first.went, second.went) == (True, True)
 
 
 def test_a_receiver_that_stays_slow_gets_as_many_at_once_as_that_takes() -> None:
     desk = Desk(total=1600, cap=1000)
-    desk.succeed(times=1000, seconds=0.001)
+    desk.succeed(times=1000, seconds=QUICK)
     for _ in range(60):
         desk.wait(1.0)
         desk.succeed(seconds=0.5)
@@ -478,8 +492,8 @@ def test_a_line_made_when_the_receiver_was_slow_is_short_when_it_is_fast() -> No
     desk.succeed(times=20, seconds=10.0)
     long = desk.parked().wait + [desk.admit() for _ in range(100)][-1].wait
     assert long > 900
-    desk.release(JOE, 0.001)
-    desk.succeed(times=600, seconds=0.001)
+    desk.release(JOE, QUICK)
+    desk.succeed(times=600, seconds=QUICK)
     desk.wait(1.0)
     held = desk.many(3)
     assert [one.went for one in held] == [True, False, False]
