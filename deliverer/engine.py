@@ -186,6 +186,7 @@ class Engine:
         _call(job.on_result, error, Took())
 
     def _collect(self) -> None:
+        # By how much sooner, at most, what has ended might have been seen to.
         late = time.monotonic() - self._ready_since
         left = 1
         while left:

@@ -29,8 +29,9 @@ BUSY = 1 / 16
 each: what the process itself is too busy for would only be more connections. For slower ones it is
 as many as POSTS_PER_SECOND needs to have under way (Little's law)."""
 POSTS_PER_SECOND = 40_000.0
-"""Far more than a process can do: slow receivers must not be what bounds it, and they may well be
-slower than is known for certain. What then waits for this process takes no longer than they do."""
+"""Far more than a process can do, since what is known for certain of a receiver's time is less than
+it takes, the less the busier the process is: so it is not bounded by slow receivers, and not made
+slower and slower by them either."""
 LINE_SECONDS = 2.0
 UNPROVEN_SECONDS = 0.5
 """How long the line of a listener waits that has not had a success yet."""
@@ -178,7 +179,7 @@ class Limits:
         while self._turns:
             share = next(iter(self._turns))
             room = share.in_flight < min(self._cap, share.deserved) and not share.breaker.is_open
-            silent = share.silence(now, self._awake_since) > share.best + UNPROVEN_SECONDS
+            silent = share.overdue(now, self._awake_since) > UNPROVEN_SECONDS
             if share.line and room and not silent:
                 return share
             del self._turns[share]
@@ -199,7 +200,7 @@ class Limits:
             return 1 if now >= share.breaker.probe_at else 0
         if self._in_flight >= self._total * CROWDED:
             return 1
-        useful = max(self._total * BUSY, share.best * POSTS_PER_SECOND)
+        useful = max(self._total * BUSY, share.receiver_seconds * POSTS_PER_SECOND)
         part = useful if self._in_flight < useful else useful / self._listeners()
         return min(self._cap, share.deserved, max(int(part), 1))
 
@@ -218,14 +219,13 @@ class Limits:
     def _soon(self, share: Share, now: float) -> bool:
         """Say whether a delivery more may wait in line, and will hardly do so in vain."""
         ahead = len(share.line) + 1
-        silence = share.silence(now, self._awake_since)
-        if share.breaker.is_open or silence > share.best + LINE_SECONDS:
+        if share.breaker.is_open or share.overdue(now, self._awake_since) > LINE_SECONDS:
             return False
         if ahead + share.in_flight > max(share.deserved, self._fair_part()):
             return False
         # By what the receiver itself takes, nothing before its first answer: the line must not be
         # short since this process is slow, and who has waited too long is parked then.
-        return ahead * share.best / self._cap <= LINE_SECONDS
+        return ahead * share.receiver_seconds / self._cap <= LINE_SECONDS
 
     def _fair_part(self) -> float:
         """Return how many places a listener may have without having earned them.
@@ -243,7 +243,7 @@ class Limits:
             return Pause(step_over(share.breaker.hold(now) + self._returns_at - now), away=True)
         moment = self._ahead(share, rate, now) + len(share.line) * share.seconds / self._cap
         share.moments.reserve()
-        overdue = share.silence(now, self._awake_since) - share.best
+        overdue = share.overdue(now, self._awake_since)
         if not rate and overdue > 0:
             # Who has said nothing for a while is likely to do so for a while more. Twice as long:
             # to rest again costs the broker more than the wait costs who is late already.

@@ -50,13 +50,13 @@ class Share:
     """One listener's share of a deliverer."""
 
     __slots__ = (
-        "best",
-        "best_at",
         "breaker",
         "earned",
         "in_flight",
+        "learnt_at",
         "line",
         "moments",
+        "receiver_seconds",
         "seconds",
         "silent_since",
     )
@@ -65,10 +65,10 @@ class Share:
         self.in_flight = 0
         self.earned = 0
         self.seconds = FIRST_GUESS_SECONDS
-        self.best = 0.0
-        """Seconds that the receiver itself takes, 0 before its first answer. What this process is
-        slow with is left out: it would only be slower with more POSTs under way for that."""
-        self.best_at: float | None = None
+        self.receiver_seconds = 0.0
+        """What the receiver itself takes, 0 before its first answer. What this process is slow with
+        is left out: it would only be slower with more POSTs under way for that."""
+        self.learnt_at: float | None = None
         self.silent_since = now
         self.line: deque[Waiting] = deque()
         self.breaker = Breaker()
@@ -94,14 +94,15 @@ class Share:
         self._took(seconds)
         self.silent_since = now
         self.earned = min(self.earned + 1, most)
-        self._keep_best(now, seconds, receiver_seconds)
+        self._learn(now, seconds, receiver_seconds)
         return self.breaker.succeeded(now)
 
-    def _keep_best(self, now: float, seconds: float, receiver_seconds: float) -> None:
+    def _learn(self, now: float, seconds: float, receiver_seconds: float) -> None:
         # By time and not by answers: a machine that is busy makes many that are slow.
-        weight = 1.0 if self.best_at is None else min(DRIFT * (now - self.best_at), 1.0)
-        self.best = min(seconds, self.best + weight * (receiver_seconds - self.best))
-        self.best_at = now
+        weight = 1.0 if self.learnt_at is None else min(DRIFT * (now - self.learnt_at), 1.0)
+        drift = weight * (receiver_seconds - self.receiver_seconds)
+        self.receiver_seconds = min(seconds, self.receiver_seconds + drift)
+        self.learnt_at = now
 
     def failed(self, now: float, seconds: float) -> bool:
         """Count a POST that found nobody within so many `seconds`, and say whether the receiver
@@ -113,12 +114,14 @@ class Share:
     def _took(self, seconds: float) -> None:
         self.seconds += max(SMOOTHING, 1 / (self.earned + 2)) * (seconds - self.seconds)
 
-    def silence(self, now: float, awake_since: float) -> float:
-        """Return for how long nothing was heard of the receiver though it was asked.
+    def overdue(self, now: float, awake_since: float) -> float:
+        """Return for how much longer than it takes nothing was heard of the receiver, though it was
+        asked; below 0 as long as its answer is not due.
 
         Before `awake_since` nobody listened.
         """
-        return now - max(self.silent_since, awake_since) if self.in_flight else 0.0
+        silence = now - max(self.silent_since, awake_since) if self.in_flight else 0.0
+        return silence - self.receiver_seconds
 
     def idle(self, now: float) -> bool:
         """Say whether nothing is lost by forgetting it."""
