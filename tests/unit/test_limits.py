@@ -89,7 +89,7 @@ class Desk:
         """Let so many POSTs begin and succeed, one after the other."""
         for _ in range(times):
             assert self.admit(listener).went
-            self.release(listener, seconds, own)
+            self.release(listener, seconds, own=own)
 
     def fail(self, listener: int = JOE, times: int = FAILURES) -> None:
         """Let so many POSTs begin and find nobody, one after the other."""
@@ -98,7 +98,7 @@ class Desk:
             self.release(listener, 4.0, away=True)
 
     def release(
-        self, listener: int = JOE, seconds: float = 0.1, own: float = 0.0, away: bool = False
+        self, listener: int = JOE, seconds: float = 0.1, *, own: float = 0.0, away: bool = False
     ) -> None:
         """Let one POST end that took so many `seconds`, `own` of them this process's."""
         self.limits.release(listener, seconds, seconds - own, away)
@@ -316,7 +316,7 @@ def test_who_had_all_places_before_the_others_came_shares_them() -> None:
     for _ in range(3 * PLACES):
         # All take the same time: the oldest ends.
         before = went(joes), went(janes)
-        desk.release(under_way.popleft(), QUICK, away=False)
+        desk.release(under_way.popleft(), QUICK)
         under_way += [JOE] * (went(joes) - before[0]) + [JANE] * (went(janes) - before[1])
     assert abs(under_way.count(JOE) - under_way.count(JANE)) <= 2
 
@@ -366,7 +366,7 @@ def test_a_process_that_begins_busily_takes_no_receiver_for_slow_for_that() -> N
     for own in (20.0, 19.0, 18.0):
         desk.succeed(seconds=own + QUICK, own=own)
         desk.wait(60.0)
-    desk.succeed(times=1000, seconds=18.001, own=18.0)
+    desk.succeed(times=1000, seconds=18.0 + QUICK, own=18.0)
     assert went(desk.many(1000)) == 1600 * BUSY
 
 
@@ -615,7 +615,8 @@ class Crowd(RuleBasedStateMachine):
     def one_ends(self, data: st.DataObject, away: bool, seconds: float) -> None:
         who = data.draw(st.sampled_from([who for who in self.under_way if self.under_way[who]]))
         self.under_way[who].pop()
-        self.desk.release(who, seconds, away)
+        own = data.draw(st.floats(0, seconds))
+        self.desk.release(who, seconds, own=own, away=away)
         self._sort()
 
     @rule(who=who)
