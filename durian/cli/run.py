@@ -2,8 +2,6 @@
 
 import gc
 import logging
-import signal
-import threading
 from argparse import ArgumentParser
 from collections.abc import Sequence
 from typing import Any
@@ -12,6 +10,7 @@ from durian import conf, roles
 from durian.errors import ConfigurationError
 from durian.lasting import lasting
 from durian.onecpu import OneCPU
+from durian.stopping import set_by_signals
 
 logger = logging.getLogger("durian")
 
@@ -55,9 +54,7 @@ def run(options: dict[str, Any]) -> int:
 
 def run_until_stopped(running: Sequence[roles.Role]) -> int:
     """Run `running` in threads until a signal. Returns 0, or 1 when one of them ended by itself."""
-    stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
+    stopping = set_by_signals()
     threads = [roles.start_thread(role.run, f"durian-{role.name}") for role in running]
     logger.info("Running: %s.", ", ".join(role.name for role in running))
     cpu = OneCPU()

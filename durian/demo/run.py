@@ -2,7 +2,6 @@
 
 import itertools
 import logging
-import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from durian.demo import inbox, shop
 from durian.demo.screen import Screen
 from durian.demo.server import serve
 from durian.models import Attempt, Event
+from durian.stopping import set_by_signals
 from durian.wire.deadletters import Leave, Letter, Walk
 
 EVENTS = 200
@@ -75,17 +75,14 @@ def once(port: int | None) -> int:
 
 def forever(port: int | None) -> int:
     """Let things happen until Ctrl-C or SIGTERM. Returns 0."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        # Also where a shell has started it in the background, deaf to SIGINT.
-        signal.signal(number, signal.default_int_handler)
+    stopping = set_by_signals()
     with _running(port) as (screen, address, _):
         screen.say(f"Pages: {address}/  (login: {shop.LOGIN}, password: {shop.PASSWORD})")
         screen.say(f"Admin: {address}/admin/  Ctrl-C ends the demo.")
-        try:
-            for _ in shop.happenings():
-                _refresh_for(PAUSE_SECONDS, screen)
-        except KeyboardInterrupt:
-            pass
+        for _ in shop.happenings():
+            screen.refresh()
+            if stopping.wait(PAUSE_SECONDS):
+                break
     screen.say("Bye.")
     return 0
 
@@ -122,12 +119,8 @@ def _roles() -> Iterator[None]:
 def _wait(condition: Callable[[], bool], screen: Screen) -> None:
     deadline = time.monotonic() + WAIT_SECONDS
     while not condition() and time.monotonic() < deadline:
-        _refresh_for(0.2, screen)
-
-
-def _refresh_for(seconds: float, screen: Screen) -> None:
-    screen.refresh()
-    time.sleep(seconds)
+        screen.refresh()
+        time.sleep(0.2)
 
 
 def _given_up(events: list[Event]) -> set[tuple[str, int]]:

@@ -1,7 +1,6 @@
 """`durian receiver`: a simulated receiver on the command line, one line for each request."""
 
 import json
-import signal
 import ssl
 import sys
 import threading
@@ -19,6 +18,7 @@ from durian.simulator.behaviour import UNSIGNED, Behaviour, Seen
 from durian.simulator.certificates import TLS_MODES
 from durian.simulator.modes import MODES, NEVER_ACCEPTS
 from durian.simulator.server import HOST, Simulator
+from durian.stopping import set_by_signals
 
 HELP = "receive webhooks: print each, answer as told, or misbehave"
 
@@ -92,14 +92,12 @@ def run(options: dict[str, Any]) -> int:
     except OSError as error:
         sys.stderr.write(f"Cannot listen on {options['host']}:{options['port']}: {error}\n")
         return 1
-    ended = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: ended.set())
+    stopping = set_by_signals()
     with simulator:
         printer.notice(f"Listening on {simulator.url()} (mode {options['mode']}). Ctrl-C ends it.")
         if simulator.ca_bundle:
             printer.notice(f'DURIAN["CA_BUNDLE"] that sees the fault alone: {simulator.ca_bundle}')
-        ended.wait()
+        stopping.wait()
     printer.notice(f"{printer.count} requests came.")
     return 0
 

@@ -20,6 +20,8 @@ SUBCOMMANDS = {
     "demo": demo,
     "receiver": simulator,
 }
+INTERRUPTED = 130
+"""The exit code that shells give a program that Ctrl-C has ended: 128 + SIGINT."""
 
 
 class Command(BaseCommand):
@@ -49,5 +51,8 @@ class Command(BaseCommand):
         except DurianError as error:
             logging.getLogger("durian").debug("durian failed.", exc_info=error)
             raise CommandError(str(error)) from error
+        except KeyboardInterrupt:
+            self.stderr.write("Interrupted: what was done until now stays done.")
+            code = INTERRUPTED
         if code:
             sys.exit(code)
