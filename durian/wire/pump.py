@@ -138,10 +138,13 @@ class Pump:
             self._lose_consumer(error)
 
     def _patience(self) -> float:
-        if self._may_handle():
+        if self._may_handle() or self._finished():
             return 0.0
         waiting = self._consumer is None or self._held or not self._sender.idle
-        return self._sender.patience(0.1 if waiting else TICK_SECONDS)
+        longest = 0.1 if waiting else TICK_SECONDS
+        if self._give_up_at is not None:
+            longest = min(longest, max(self._give_up_at - time.monotonic(), 0.0))
+        return self._sender.patience(longest)
 
     def _consume(self) -> None:
         try:

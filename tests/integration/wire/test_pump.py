@@ -353,6 +353,21 @@ def test_stopping_finishes_what_is_in_flight_and_returns_the_rest(broker: Broker
     wait_for(broker, broker.topology.deliver, 90)
 
 
+@pytest.mark.parametrize("unanswered", [0, 3])
+def test_stopping_does_not_wait_for_the_next_look(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch, unanswered: int
+) -> None:
+    monkeypatch.setattr(pump_module, "TICK_SECONDS", 2 * PATIENCE)
+    taken: queue.Queue[Incoming] = queue.Queue()
+    put(broker, broker.topology.deliver, numbered(unanswered))
+    with pumping(broker, lambda incoming, _: taken.put(incoming)) as running:
+        for _ in range(unanswered):
+            taken.get(timeout=PATIENCE)
+        running.pump.stop(within=0.5 if unanswered else 2 * PATIENCE)
+        running.thread.join(PATIENCE)
+        assert not running.thread.is_alive()
+
+
 def test_stopping_does_not_wait_for_a_handler_that_never_answers(broker: Broker) -> None:
     put(broker, broker.topology.deliver, numbered(3))
     taken: queue.Queue[tuple[Incoming, Answer]] = queue.Queue()
