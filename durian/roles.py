@@ -5,6 +5,7 @@ The only room that knows `publisher` and `deliverer`; everybody else comes by he
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -107,21 +108,26 @@ class MatcherRole:
             broker(), names.match, matcher, prefetch=MATCHER_PREFETCH, parking=names.parked_events
         )
         self._sweeper = PublisherRole(MATCHER_SWEEP_SECONDS) if config.relay != "off" else None
+        self._end_by = 0.0
 
     def run(self) -> None:
         """Match until `stop`."""
         start_thread(self._listeners.watch, "durian-listeners", self._fail)
-        if self._sweeper:
-            start_thread(self._sweeper.run, "durian-sweeper", self._fail)
+        sweeping = self._sweeper and start_thread(self._sweeper.run, "durian-sweeper", self._fail)
         if self._feed:
             start_thread(self._feed.run, "durian-feed", self._fail)
         self._pump.run()
         self._listeners.stop()
         if self._feed:
             self._feed.stop()
+        if sweeping:
+            # What it has claimed, others would wait a lease for, and what it has published already
+            # they would publish again.
+            sweeping.join(max(self._end_by - time.monotonic(), 0.0))
 
     def stop(self, within: float) -> None:
         """Finish what was taken."""
+        self._end_by = time.monotonic() + within
         if self._sweeper:
             self._sweeper.stop(within)
         self._pump.stop(within)
