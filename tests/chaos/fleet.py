@@ -165,6 +165,6 @@ class Fleet:
         return Size(memory / 1e6, files)
 
     def _kept(self, process: psutil.Process) -> int:
-        # A deliverer keeps its connections to receivers, 1,024 at most, for later POSTs.
+        # A deliverer keeps its connections to receivers, 4,096 at most, for later POSTs.
         peers = [connection.raddr for connection in process.net_connections("tcp")]
         return sum(1 for peer in peers if peer and peer.port == self._kept_port)
