@@ -10,10 +10,16 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from typing import IO, Any
 
+from django.db import router
+
 from durian import roles
 from durian.cli.output import console, plain, print_json, print_table, progress, when
+from durian.database import available
 from durian.errors import DurianError
-from durian.wire.deadletters import Leave, Letter, Visitor, Walk, revived
+from durian.models import Listener
+from durian.revival import Revival
+from durian.wire.broker import Outgoing
+from durian.wire.deadletters import Leave, Letter, Visitor, Walk
 
 HELP = "look into the dead letters, replay or discard them"
 
@@ -87,7 +93,7 @@ def _add_selection(parser: ArgumentParser) -> None:
 
 
 def run(options: dict[str, Any]) -> int:
-    """Return 0 when the action did what it was asked for, else 1."""
+    """Return 0 when the action did what it was asked for, 2 when that was nothing, else 1."""
     actions: dict[str, Callable[[dict[str, Any]], int]] = {
         "list": _list,
         "show": _show,
@@ -150,15 +156,24 @@ def _show(options: dict[str, Any]) -> int:
 
 
 def _replay(options: dict[str, Any]) -> int:
-    topology = roles.broker().topology
-    return _change(options, "replayed", lambda letter: revived(topology, letter))
+    with available(router.db_for_write(Listener)):
+        revival = Revival(roles.broker().topology)
+    code = _change(options, "replayed", revival, lambda: revival.left)
+    if revival.left:
+        console().print(
+            f"{revival.left} stay: their listeners are paused or disabled. Resume these first, on "
+            f"their pages: {revival.listeners}.",
+            soft_wrap=True,
+        )
+    return code or int(revival.left > 0)
 
 
 def _discard(options: dict[str, Any]) -> int:
-    return _change(options, "discarded", lambda letter: Leave.DISCARDED)
+    return _change(options, "discarded", lambda letter: Leave.DISCARDED, lambda: 0)
 
 
-def _change(options: dict[str, Any], done: str, change: Visitor) -> int:
+def _change(options: dict[str, Any], done: str, change: Visitor, left: Callable[[], int]) -> int:
+    """Return 2 when no letters are selected, else 0; `left` is how many `change` did not."""
     selection = _selection(options)
     if not selection and not options["all"]:
         console().print(
@@ -166,8 +181,14 @@ def _change(options: dict[str, Any], done: str, change: Visitor) -> int:
         )
         return 2
     dry = options["dry_run"]
-    walk, matched = _walk(selection, lambda letter: None if dry else change(letter))
-    console().print(f"{matched} of {walk.total} dead letters {'would be ' * dry}{done}.")
+
+    def visit(letter: Letter) -> Leave | Outgoing:
+        changed = change(letter)
+        return Leave.IN_PLACE if dry else changed
+
+    walk, matched = _walk(selection, visit)
+    changed = matched - left()
+    console().print(f"{changed} of {walk.total} dead letters {'would be ' * dry}{done}.")
     return 0
 
 

@@ -16,9 +16,10 @@ from django.utils.translation import ngettext
 
 from durian import roles
 from durian.errors import Unavailable
+from durian.revival import Revival
 from durian.web.page import Page
 from durian.wire.broker import Outgoing
-from durian.wire.deadletters import Leave, Letter, Walk, revived
+from durian.wire.deadletters import Leave, Letter, Visitor, Walk
 
 SHOWN = 100
 WALK_SECONDS = 2.0
@@ -55,12 +56,19 @@ class DeadLetters(UserPassesTestMixin, Page):
         """Replay or discard the letters that were ticked."""
         ids = frozenset(request.POST.getlist("id")[:SHOWN])
         discard = request.POST.get("action") == "discard"
+        # Here: in the other thread it would open a connection to the database.
+        revival = None if discard else Revival(roles.broker().topology)
         try:
-            done = in_time(lambda: _change(ids, discard))
+            done = in_time(lambda: _change(ids, revival or _discard))
         except Unavailable as error:
             messages.error(request, str(error))
             return self.redirect("dead")
-        messages.success(request, _discarded(done) if discard else _replayed(done))
+        if revival is None:
+            messages.success(request, _discarded(done))
+            return self.redirect("dead")
+        messages.success(request, _replayed(done - revival.left))
+        if revival.left:
+            messages.warning(request, _left(revival))
         return self.redirect("dead")
 
 
@@ -92,18 +100,22 @@ def _look() -> Look:
     return look
 
 
-def _change(ids: frozenset[str], discard: bool) -> int:
-    topology, done = roles.broker().topology, 0
+def _change(ids: frozenset[str], answer: Visitor) -> int:
+    done = 0
 
     def change(letter: Letter) -> Leave | Outgoing:
         nonlocal done
         if letter.id not in ids:
             return Leave.IN_PLACE
         done += 1
-        return Leave.DISCARDED if discard else revived(topology, letter)
+        return answer(letter)
 
     Walk(roles.broker(), change, WALK_SECONDS).run()
     return done
+
+
+def _discard(letter: Letter) -> Leave:
+    return Leave.DISCARDED
 
 
 def _row(letter: Letter) -> dict[str, Any]:
@@ -121,3 +133,14 @@ def _discarded(count: int) -> str:
 
 def _replayed(count: int) -> str:
     return ngettext("%d letter is sent again.", "%d letters are sent again.", count) % count
+
+
+def _left(revival: Revival) -> str:
+    text = ngettext(
+        "%(count)d letter stays: its listener is paused or disabled. Resume it first: "
+        "%(listeners)s.",
+        "%(count)d letters stay: their listeners are paused or disabled. Resume these first: "
+        "%(listeners)s.",
+        revival.left,
+    )
+    return text % {"count": revival.left, "listeners": revival.listeners}

@@ -4,7 +4,7 @@ import json
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from django.core.management import CommandError, call_command
 from pytest_django.fixtures import Settings
 
 from durian import roles
+from durian.models import Listener
 from durian.wire.broker import Broker, Incoming
 from durian.wire.dead import Autopsy, letter
 from durian.wire.messages import DeliveryMessage, decode, encode
@@ -178,6 +179,7 @@ def test_a_hostile_text_is_only_text(broker: Broker, dead: Dead) -> None:
         assert "\x07" not in said.out
 
 
+@pytest.mark.django_db
 def test_a_replay_sends_again_with_attempts_anew(broker: Broker, dead: Dead) -> None:
     _, name, _ = bury(broker, GONE, TIRED, OTHER)
     said = dead("replay", name)
@@ -188,6 +190,7 @@ def test_a_replay_sends_again_with_attempts_anew(broker: Broker, dead: Dead) -> 
     wait_for(broker, broker.topology.dead, 2)
 
 
+@pytest.mark.django_db
 def test_all_are_replayed_when_all_is_said(broker: Broker, dead: Dead) -> None:
     bury(broker, GONE, TIRED, OTHER)
     assert "3 of 3 dead letters replayed." in dead("replay", "--all").out
@@ -203,6 +206,27 @@ def test_discarding_destroys_what_was_chosen_only(broker: Broker, dead: Dead) ->
     assert waiting(broker, broker.topology.deliver) == 0
 
 
+@pytest.mark.django_db
+@pytest.mark.parametrize("state", [Listener.State.PAUSED, Listener.State.DISABLED])
+def test_letters_to_a_listener_that_takes_nothing_stay_until_it_is_resumed(
+    broker: Broker, dead: Dead, state: str
+) -> None:
+    values = {"hook": "order.paid", "url": "http://where.joe/", "state": state}
+    listener = Listener.objects.create(pk=700, **values)
+    resting = replace(TIRED, listener=listener.pk)
+    ids = bury(broker, GONE, resting, OTHER)
+    text = "1 stay: their listeners are paused or disabled. Resume these first, on their pages: "
+    for said in (dead("replay", "--all", "--dry-run"), dead("replay", "--all")):
+        assert (said.code, f"{text}{listener.pk}." in said.out) == (1, True)
+        assert "2 of 3 dead letters" in said.out
+    wait_for(broker, broker.topology.deliver, 2)
+    assert [line["id"] for line in dead("list", "--json").lines] == [ids[1]]
+    listener.set_state(Listener.State.ACTIVE)
+    assert dead("replay", "--all").code == 0
+    wait_for(broker, broker.topology.deliver, 3)
+
+
+@pytest.mark.django_db
 @pytest.mark.parametrize("action", ["replay", "discard"])
 def test_nothing_is_changed_for_all_unless_all_is_said(
     broker: Broker, dead: Dead, action: str
@@ -213,6 +237,7 @@ def test_nothing_is_changed_for_all_unless_all_is_said(
     wait_for(broker, broker.topology.dead, 2)
 
 
+@pytest.mark.django_db
 @pytest.mark.parametrize("action", ["replay", "discard"])
 def test_a_dry_run_counts_and_changes_nothing(broker: Broker, dead: Dead, action: str) -> None:
     bury(broker, GONE, TIRED)

@@ -11,6 +11,7 @@ from pytest_django.fixtures import Settings
 
 from durian import roles
 from durian.ids import delivery_id, new_event_id
+from durian.models import Listener
 from durian.web import dead as page
 from durian.wire.broker import Incoming
 from durian.wire.dead import Autopsy, letter
@@ -34,18 +35,23 @@ def staff(client: Client) -> Client:
     return client
 
 
-def bury(hook: str) -> str:
+def bury(hook: str, listener: int = 1) -> str:
     """Put a dead letter of `hook` into the queue and return its event's id."""
     event = str(new_event_id())
     body = encode(
         DeliveryMessage(
-            id=delivery_id(event, 1), event=event, hook=hook, listener=1, body="{}", created=1.0
+            id=delivery_id(event, listener),
+            event=event,
+            hook=hook,
+            listener=listener,
+            body="{}",
+            created=1.0,
         )
     )
     topology = roles.broker().topology
     incoming = Incoming(1, body, {}, False, topology.deliver)
     detail = "<script>alert(1)</script>"
-    autopsy = Autopsy(reason="exhausted", detail=detail, event=event, hook=hook, attempts=8)
+    autopsy = Autopsy("exhausted", detail, event=event, hook=hook, listener=listener, attempts=8)
     publisher = roles.broker().publisher()
     publish_all(publisher, [letter(topology, incoming, autopsy)])
     publisher.close()
@@ -102,6 +108,25 @@ def test_ticked_letters_are_sent_again_and_the_others_stay(staff: Client) -> Non
     consumer.close()
     again = decode(DeliveryMessage, taken[0].body)
     assert (again.event, again.attempt, bool(again.run)) == (first, 1, True)
+
+
+@pytest.mark.usefixtures("broker")
+def test_letters_to_a_listener_that_is_paused_stay(staff: Client) -> None:
+    paused = Listener.objects.create(
+        hook="order.paid", url="http://where.joe/", state=Listener.State.PAUSED
+    )
+    bury("order.paid", listener=paused.pk)
+    chosen = ids(staff)
+    page = reverse("durian:dead")
+    text = f"1 letter stays: its listener is paused or disabled. Resume it first: {paused.pk}."
+
+    def stays() -> bool:
+        answer = staff.post(page, {"id": chosen, "action": "replay"}, follow=True)
+        return text in answer.content.decode()
+
+    wait_until(stays, 30, "the page says that the letter stays")
+    wait_until(lambda: ids(staff) == chosen, 10, "the letter is there")
+    assert depth(roles.broker().topology.deliver) == 0
 
 
 @pytest.mark.usefixtures("broker")
