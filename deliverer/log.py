@@ -28,6 +28,8 @@ GATHER_SECONDS = 0.02
 PATIENCE_SECONDS = 15 * 60.0
 """Half of RabbitMQ's consumer_timeout (30 minutes), after which it closes the channel."""
 MAX_KEPT = 100_000
+STOPPING_SECONDS = 0.2
+"""How often a log that is to end tries a database that is away."""
 
 Done = Callable[[], None]
 
@@ -128,6 +130,9 @@ class Log:
         while len(self._waiting) > MAX_KEPT:
             dropped = self._waiting.popleft().row.attempt()
             logger.error("An attempt is dropped from the log: %s", dropped)
+        if self._stopping:
+            time.sleep(min(wait, STOPPING_SECONDS))
+            return
         with self._arrived:
             self._arrived.wait_for(lambda: self._stopping, timeout=wait)
 

@@ -14,13 +14,9 @@ from rich.table import Table
 from rich.text import Text
 
 PIPE_WIDTH = 10_000
-"""What reads a pipe wants whole lines."""
+"""Columns of a table in a pipe, whose reader wants whole lines: rich would cut them at 80."""
 
 Report = Callable[[int, int | None], None]
-
-
-PIPE_WIDTH = 1000
-"""Columns of a table in a pipe: rich would cut its lines at 80."""
 
 
 def console() -> Console:

@@ -10,6 +10,7 @@ import math
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
@@ -29,6 +30,8 @@ PREFETCH = 65_535
 IDLE_SECONDS = 5.0
 """How long nothing may arrive before the walk ends: others may have taken letters meanwhile."""
 CONFIRM_SECONDS = 30.0
+LAST_CONFIRMS_SECONDS = 5.0
+"""How long a walk that was interrupted waits for the confirms that are on their way."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,9 @@ class Walk:
                 raise self._refusals[0]
         finally:
             if self._publisher:
+                # Also after Ctrl-C: what is published already shall not stay as a letter, too.
+                with suppress(Unavailable):
+                    wait_settled(self._publisher, 0, LAST_CONFIRMS_SECONDS)
                 self._publisher.close()
             self._consumer.close()
 

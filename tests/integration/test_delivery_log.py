@@ -18,6 +18,7 @@ from deliverer.log import Log
 from deliverer.row import Row
 from deliverer.targets import Targets, target_of
 from durian import roles
+from durian.errors import Unavailable
 from durian.models import Attempt, Event, Listener
 from durian.signals import listener_disabled
 from tests.integration.delivering import listener
@@ -72,6 +73,24 @@ def hearing(hear: Callable[..., None]) -> Iterator[None]:
 def test_attempts_are_written_before_they_are_done() -> None:
     assert write_all([attempt() for _ in range(1200)]) == 1200
     assert Attempt.objects.count() == 1200
+
+
+def test_a_log_that_is_to_end_goes_easy_on_a_database_that_is_away() -> None:
+    tries: list[int] = []
+    back, done = threading.Event(), threading.Event()
+
+    def look(rows: object) -> None:
+        tries.append(1)
+        if not back.is_set():
+            raise Unavailable("The database is away.")
+
+    log = Log(before_write=look)
+    log.write(attempt(), done.set)
+    log.start()
+    log.stop(within=1.0)
+    assert 1 < len(tries) < 20
+    back.set()
+    assert done.wait(10), "it goes on as long as its process"
 
 
 def test_what_an_attempt_came_to_is_in_the_log() -> None:

@@ -131,6 +131,22 @@ def test_a_replay_moves_each_letter_and_starts_the_attempts_anew(broker: Broker)
     assert len({one.run for one in again} | {tired.run}) == 4
 
 
+def test_what_an_interrupted_walk_has_replayed_is_no_letter_any_more(broker: Broker) -> None:
+    bury(broker, numbered(60))
+
+    def until_the_fortieth(letter: Letter) -> Leave | Outgoing:
+        if letter.body == b"40":
+            raise KeyboardInterrupt
+        return Outgoing("", broker.topology.deliver, letter.body)
+
+    with pytest.raises(KeyboardInterrupt):
+        Walk(broker, until_the_fortieth).run()
+    replayed = {one.body for one in take(broker, broker.topology.deliver, 40)}
+    assert replayed == set(numbered(40))
+    wait_until(lambda: alone(broker), PATIENCE, "the walk has ended")
+    assert see(broker) == numbered(60)[40:]
+
+
 def test_an_event_goes_back_to_the_matchers_as_it_was(broker: Broker) -> None:
     body = encode(event())
     bury(broker, [body], source=broker.topology.match)
