@@ -13,7 +13,7 @@ from typing import IO, Any
 from django.db import router
 
 from durian import roles
-from durian.cli.output import console, plain, print_json, print_table, progress, when
+from durian.cli.output import complain, console, plain, print_json, print_table, progress, when
 from durian.database import available
 from durian.errors import DurianError
 from durian.models import Listener
@@ -140,8 +140,7 @@ def _show(options: dict[str, Any]) -> int:
     found: list[Letter] = []
     _walk(Selection(ids=(options["id"],)), found.append)
     if not found:
-        text = f"There is no dead letter {options['id']!r}; `durian dead list` has all."
-        console().print(text, markup=False)
+        complain(f"There is no dead letter {options['id']!r}; `durian dead list` has all.")
         return 1
     letter = found[0]
     if options["json"]:

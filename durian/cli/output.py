@@ -25,6 +25,11 @@ def console() -> Console:
     return Console(highlight=False, soft_wrap=True, width=width)
 
 
+def complain(text: str) -> None:
+    """Say on standard error what could not be done: what reads the results is not to stumble."""
+    sys.stderr.write(f"{plain(text)}\n")
+
+
 def print_json(value: Any) -> None:
     """Print `value` as one line of JSON."""
     sys.stdout.write(json.dumps(value, cls=DjangoJSONEncoder) + "\n")

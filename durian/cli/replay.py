@@ -13,7 +13,7 @@ from django.utils.dateparse import parse_datetime
 from durian import conf, match, roles
 from durian.audience import has_own_filter
 from durian.cli.dead import age
-from durian.cli.output import console, print_json, progress
+from durian.cli.output import complain, console, print_json, progress
 from durian.errors import InvalidFilter
 from durian.ids import first_event_id
 from durian.matcher import delivery_of, outgoing
@@ -65,14 +65,14 @@ def run(options: dict[str, Any]) -> int:
     listeners = list(active if options["all"] else active.filter(pk__in=options["listener"]))
     missing = sorted(set(options["listener"] or ()) - {listener.pk for listener in listeners})
     if missing:
-        console().print(f"No active listener: {', '.join(map(str, missing))}.")
+        complain(f"No active listener: {', '.join(map(str, missing))}.")
         return 1
     counts: dict[int, int] = {}
     for listener in listeners:
         try:
             counts[listener.pk] = _replay(listener, options)
         except InvalidFilter as error:
-            console().print(f"listener {listener.pk}: its filter is invalid: {error}", markup=False)
+            complain(f"listener {listener.pk}: its filter is invalid: {error}")
     if options["json"]:
         print_json({"replayed": counts})
     else:

@@ -168,7 +168,8 @@ def test_a_letter_is_shown_with_all_that_is_known(broker: Broker, dead: Dead) ->
 def test_a_letter_that_is_not_there_is_an_error(dead: Dead) -> None:
     said = dead("show", "[/nothing]")
     assert said.code == 1
-    assert "There is no dead letter '[/nothing]'" in said.out
+    assert "There is no dead letter '[/nothing]'" in said.err
+    assert said.out == ""
 
 
 def test_a_hostile_text_is_only_text(broker: Broker, dead: Dead) -> None:

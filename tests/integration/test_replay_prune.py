@@ -211,7 +211,9 @@ def test_a_listener_that_is_not_active_is_named(capsys: pytest.CaptureFixture[st
     with pytest.raises(SystemExit) as end:
         call_command("durian", "replay", *asked, "--since", "1d")
     assert end.value.code == 1
-    assert f"No active listener: {paused.pk}, 999." in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert f"No active listener: {paused.pk}, 999." in said.err
+    assert said.out == ""
     assert deliveries() == []
 
 
