@@ -157,36 +157,35 @@ def _show(options: dict[str, Any]) -> int:
 def _replay(options: dict[str, Any]) -> int:
     with available(router.db_for_write(Listener)):
         revival = Revival(roles.broker().topology)
-    code = _change(options, "replayed", revival, lambda: revival.left)
+    code = _change(options, "replayed", revival)
     if revival.left:
         console().print(
             f"{revival.left} stay: their listeners are paused or disabled. Resume these first, on "
-            f"their pages: {revival.listeners}.",
-            soft_wrap=True,
+            f"their pages: {revival.listeners}."
         )
     return code or int(revival.left > 0)
 
 
 def _discard(options: dict[str, Any]) -> int:
-    return _change(options, "discarded", lambda letter: Leave.DISCARDED, lambda: 0)
+    return _change(options, "discarded", lambda letter: Leave.DISCARDED)
 
 
-def _change(options: dict[str, Any], done: str, change: Visitor, left: Callable[[], int]) -> int:
-    """Return 2 when no letters are selected, else 0; `left` is how many `change` did not."""
+def _change(options: dict[str, Any], done: str, change: Visitor) -> int:
     selection = _selection(options)
     if not selection and not options["all"]:
         console().print(
             "Say which letters: by id, --hook, --listener, --reason, --older, --newer, or --all."
         )
         return 2
-    dry = options["dry_run"]
+    dry, changed = options["dry_run"], 0
 
     def visit(letter: Letter) -> Leave | Outgoing:
-        changed = change(letter)
-        return Leave.IN_PLACE if dry else changed
+        nonlocal changed
+        answer = change(letter)
+        changed += answer is not Leave.IN_PLACE
+        return Leave.IN_PLACE if dry else answer
 
-    walk, matched = _walk(selection, visit)
-    changed = matched - left()
+    walk, _ = _walk(selection, visit)
     console().print(f"{changed} of {walk.total} dead letters {'would be ' * dry}{done}.")
     return 0
 

@@ -48,10 +48,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
         table.add_column(column, no_wrap=number == 0)
     for row in rows:
         table.add_row(*(Text(plain(cell).replace("\n", " ")) for cell in row))
-    out = console()
-    if not out.is_terminal:
-        out.width = PIPE_WIDTH
-    out.print(table)
+    console().print(table)
 
 
 def when(seconds: float) -> str:

@@ -66,7 +66,7 @@ class DeadLetters(UserPassesTestMixin, Page):
         if revival is None:
             messages.success(request, _discarded(done))
             return self.redirect("dead")
-        messages.success(request, _replayed(done - revival.left))
+        messages.success(request, _replayed(done))
         if revival.left:
             messages.warning(request, _left(revival))
         return self.redirect("dead")
@@ -103,14 +103,15 @@ def _look() -> Look:
 def _change(ids: frozenset[str], answer: Visitor) -> int:
     done = 0
 
-    def change(letter: Letter) -> Leave | Outgoing:
+    def visit(letter: Letter) -> Leave | Outgoing:
         nonlocal done
         if letter.id not in ids:
             return Leave.IN_PLACE
-        done += 1
-        return answer(letter)
+        change = answer(letter)
+        done += change is not Leave.IN_PLACE
+        return change
 
-    Walk(roles.broker(), change, WALK_SECONDS).run()
+    Walk(roles.broker(), visit, WALK_SECONDS).run()
     return done
 
 

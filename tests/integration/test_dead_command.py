@@ -96,6 +96,12 @@ def test_the_list_names_each_letter_and_leaves_it(broker: Broker, dead: Dead) ->
     wait_for(broker, broker.topology.dead, 3)
 
 
+def test_a_letter_is_one_line_in_a_pipe(broker: Broker, dead: Dead) -> None:
+    (name,) = bury(broker, replace(GONE, detail="word " * 199 + "last"))
+    (line,) = [one for one in dead("list").out.splitlines() if name in one]
+    assert line.rstrip().endswith("last")
+
+
 def test_an_empty_list_says_so(dead: Dead) -> None:
     assert "0 of 0 dead letters" in dead("list").out
 
