@@ -1,15 +1,53 @@
 """How what runs until it is told to stop is told: by SIGTERM or Ctrl-C."""
 
+import atexit
 import signal
-import threading
+
+from durian.wire.wakeup import Wakeup, wait_readable
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
-def set_by_signals() -> threading.Event:
+class Stopping:
+    """Says whether it is time to stop.
+
+    Not a threading.Event: a signal comes while the main thread waits, and would wait for the lock
+    that this very thread may hold.
+    """
+
+    def __init__(self) -> None:
+        self._asked = False
+        self._wakeup = Wakeup()
+
+    def ask(self) -> None:
+        """Say that it is time."""
+        self._asked = True
+        self._wakeup.set()
+
+    def is_set(self) -> bool:
+        """Say whether it is time."""
+        return self._asked
+
+    def wait(self, seconds: float | None = None) -> bool:
+        """Return when it is time, or after `seconds` at most; say whether it is."""
+        if not self._asked:
+            wait_readable([self._wakeup], seconds)
+        return self._asked
+
+
+def set_by_signals() -> Stopping:
     """Return what SIGTERM and Ctrl-C set from now on, however often they come.
 
     Also where a shell has started it in the background, deaf to SIGINT. In the main thread only.
     """
-    stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
+    stopping = Stopping()
+    for number in SIGNALS:
+        signal.signal(number, lambda *_: stopping.ask())
+    # At its end Python takes its handlers away: one signal more would kill what has ended well.
+    atexit.register(_ignore)
     return stopping
+
+
+def _ignore() -> None:
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)

@@ -52,12 +52,12 @@ class Wakeup:
         self._is_set = False
 
 
-def wait_readable(sources: Iterable[HasFileno], timeout: float) -> None:
-    """Return when one of `sources` can be read, or after `timeout` seconds."""
+def wait_readable(sources: Iterable[HasFileno], timeout: float | None) -> None:
+    """Return when one of `sources` can be read, or after `timeout` seconds (None: never)."""
     poll = select.poll()
     for source in sources:
         poll.register(source.fileno(), select.POLLIN)
-    poll.poll(max(timeout, 0.0) * 1000)
+    poll.poll(None if timeout is None else max(timeout, 0.0) * 1000)
 
 
 def _close(*descriptors: int) -> None:
