@@ -48,7 +48,7 @@ class Log:
         self._waiting: deque[_Entry] = deque()
         self._arrived = threading.Condition()
         self._backoff = Backoff()
-        self._stopping = False
+        self._end_by: float | None = None
         self._thread = threading.Thread(target=self._run_and_close, name="durian-log", daemon=True)
 
     def start(self) -> None:
@@ -58,7 +58,7 @@ class Log:
     def stop(self, within: float) -> None:
         """Write what waits, and return when that is done or after `within` seconds."""
         with self._arrived:
-            self._stopping = True
+            self._end_by = time.monotonic() + within
             self._arrived.notify()
         self._thread.join(within)
         if self._waiting:
@@ -89,16 +89,22 @@ class Log:
             self._on_failure()
 
     def _run(self) -> None:
-        while True:
+        while not self._finished():
             with self._arrived:
                 self._arrived.wait_for(lambda: self._waiting or self._stopping, timeout=1.0)
-            if not self._waiting:
-                if self._stopping:
-                    return
-                continue
             if not self._stopping:
                 time.sleep(GATHER_SECONDS)
-            self._write_batch()
+            if self._waiting:
+                self._write_batch()
+
+    @property
+    def _stopping(self) -> bool:
+        return self._end_by is not None
+
+    def _finished(self) -> bool:
+        if self._end_by is None:
+            return False
+        return not self._waiting or time.monotonic() >= self._end_by
 
     def _write_batch(self) -> None:
         batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]

@@ -41,6 +41,8 @@ PUBLISHER_SWEEP_SECONDS = 0.25
 MATCHER_SWEEP_SECONDS = 2.0
 """How often a matcher looks for what a web process or a script that ended left behind."""
 PARKING_STEP = 32.0
+LAST_SECONDS = 1.0
+"""What a role that ends by itself, or has used up its time, leaves its threads for their last."""
 EMBEDDED_WARNING = (
     "DURIAN['BROKER_URL'] is memory://: all roles run in this process, and what waits in its "
     "queues is lost when it ends. For a first look and for tests only."
@@ -116,14 +118,17 @@ class MatcherRole:
         sweeping = self._sweeper and start_thread(self._sweeper.run, "durian-sweeper", self._fail)
         if self._feed:
             start_thread(self._feed.run, "durian-feed", self._fail)
-        self._pump.run()
-        self._listeners.stop()
-        if self._feed:
-            self._feed.stop()
-        if sweeping:
-            # What it has claimed, others would wait a lease for, and what it has published already
-            # they would publish again.
-            sweeping.join(max(self._end_by - time.monotonic(), 0.0))
+        try:
+            self._pump.run()
+        finally:
+            self._listeners.stop()
+            if self._feed:
+                self._feed.stop()
+            if self._sweeper and sweeping:
+                # What it has claimed, others would wait a lease for, and what it has published
+                # already they would publish again.
+                self._sweeper.stop(LAST_SECONDS)
+                sweeping.join(_left(self._end_by))
 
     def stop(self, within: float) -> None:
         """Finish what was taken."""
@@ -158,6 +163,7 @@ class DelivererRole:
             on_arrival=handler.foresee,
             on_census=self._limits.count,
         )
+        self._end_by = 0.0
 
     def run(self) -> None:
         """Deliver until `stop`."""
@@ -165,14 +171,18 @@ class DelivererRole:
         start_thread(self._limits.watch, "durian-limits", self._fail)
         self._engine.start()
         self._log.start()
-        self._pump.run()
-        self._engine.stop()
-        self._log.stop(within=1.0)
-        self._targets.stop()
-        self._limits.stop()
+        try:
+            self._pump.run()
+        finally:
+            self._engine.stop()
+            # It has what was acked while the database was away.
+            self._log.stop(_left(self._end_by))
+            self._targets.stop()
+            self._limits.stop()
 
     def stop(self, within: float) -> None:
         """Finish the POSTs under way."""
+        self._end_by = time.monotonic() + within
         self._pump.stop(within)
 
     def _fail(self) -> None:
@@ -183,6 +193,10 @@ class DelivererRole:
 ROLES: dict[str, type[PublisherRole] | type[MatcherRole] | type[DelivererRole]] = {
     role.name: role for role in (PublisherRole, MatcherRole, DelivererRole)
 }
+
+
+def _left(end_by: float) -> float:
+    return max(end_by - time.monotonic(), LAST_SECONDS)
 
 
 def start_thread(

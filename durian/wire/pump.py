@@ -115,7 +115,10 @@ class Pump:
         if self._give_up_at is None:
             return False
         done = self._in_flight <= len(self._held) and self._sender.idle and not self._steps
-        return done or time.monotonic() >= self._give_up_at
+        return done or self._gives_up()
+
+    def _gives_up(self) -> bool:
+        return self._give_up_at is not None and time.monotonic() >= self._give_up_at
 
     def _turn(self) -> None:
         self._consume()
@@ -247,6 +250,8 @@ class Pump:
             self._record(job)
 
     def _publish(self, job: _Job, messages: Sequence[Outgoing]) -> None:
+        if self._gives_up():
+            return  # Its message is given back: what was published too would come twice.
         job.unconfirmed = len(messages)
         for message in messages:
             self._sender.send(

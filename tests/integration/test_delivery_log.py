@@ -87,10 +87,27 @@ def test_a_log_that_is_to_end_goes_easy_on_a_database_that_is_away() -> None:
     log = Log(before_write=look)
     log.write(attempt(), done.set)
     log.start()
-    log.stop(within=1.0)
-    assert 1 < len(tries) < 20
-    back.set()
-    assert done.wait(10), "it goes on as long as its process"
+    threading.Timer(1.0, back.set).start()
+    log.stop(within=30.0)
+    assert 2 < len(tries) < 20
+    assert done.is_set(), "it was written when the database was back"
+    assert Attempt.objects.count() == 1
+
+
+def test_a_log_that_is_to_end_does_so_in_time_though_the_database_is_away(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def look(rows: object) -> None:
+        raise Unavailable("The database is away.")
+
+    others = set(threading.enumerate())
+    log, done = Log(before_write=look), threading.Event()
+    log.write(attempt(), done.set)
+    log.start()
+    log.stop(within=0.3)
+    assert "1 attempts were not logged" in caplog.text
+    wait_until(lambda: others >= set(threading.enumerate()), 10, "its thread has ended")
+    assert not done.is_set()
 
 
 def test_what_an_attempt_came_to_is_in_the_log() -> None:

@@ -382,6 +382,19 @@ def test_stopping_does_not_wait_for_a_handler_that_never_answers(broker: Broker)
         answer(Outcome())
 
 
+def test_what_is_answered_too_late_is_given_back_and_not_published_too(broker: Broker) -> None:
+    taken: queue.Queue[tuple[Incoming, Answer]] = queue.Queue()
+    put(broker, broker.topology.deliver, numbered(3))
+    with pumping(broker, lambda incoming, answer: taken.put((incoming, answer))) as running:
+        held = [taken.get(timeout=PATIENCE) for _ in range(3)]
+        for incoming, answer in held:
+            running.pump.stop(within=0.0)
+            answer(Outcome([Outgoing("", broker.topology.match, incoming.body)]))
+        running.thread.join(PATIENCE)
+    wait_for(broker, broker.topology.deliver, 3)
+    assert waiting(broker, broker.topology.match) == 0
+
+
 def test_a_handler_that_answers_and_then_raises_counts_once(broker: Broker) -> None:
     def handle(incoming: Incoming, answer: Answer) -> None:
         onward(broker)(incoming, answer)
