@@ -29,7 +29,11 @@ def main() -> None:
             f"durian: which site? Call `python manage.py durian {arguments[0]}` in its folder, "
             f"or set {SETTINGS}."
         )
-    execute_from_command_line([sys.argv[0], "durian", *arguments])
+    try:
+        execute_from_command_line([sys.argv[0], "durian", *arguments])
+    except KeyboardInterrupt:
+        # While the site was being loaded: nothing has begun.
+        sys.exit(130)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,9 @@
 """`durian dead`: list, show, replay, discard and export dead letters, on the broker itself."""
 
 import json
-import re
 import sys
 import time
-from argparse import ArgumentParser, ArgumentTypeError
+from argparse import ArgumentParser
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -13,6 +12,7 @@ from typing import IO, Any
 from django.db import router
 
 from durian import roles
+from durian.cli.arguments import age
 from durian.cli.output import complain, console, plain, print_json, print_table, progress, when
 from durian.database import available
 from durian.errors import DurianError
@@ -22,8 +22,6 @@ from durian.wire.broker import Outgoing
 from durian.wire.deadletters import Leave, Letter, Visitor, Walk
 
 HELP = "look into the dead letters, replay or discard them"
-
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 @dataclass(frozen=True)
@@ -52,14 +50,6 @@ class Selection:
             and (not self.older or age >= self.older)
             and (not self.newer or age <= self.newer)
         )
-
-
-def age(text: str) -> float:
-    """Return the seconds that `text` (such as 90s, 15m, 12h, 7d) says."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", text)
-    if not found:
-        raise ArgumentTypeError(f"{text!r} is no age: give a number and s, m, h or d, such as 12h.")
-    return float(found[1]) * _UNITS[found[2]]
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -198,6 +188,8 @@ def _export(options: dict[str, Any]) -> int:
             if options["output"]:
                 out = stack.enter_context(open(options["output"], "w", encoding="utf-8"))
             matched = _write(out, _selection(options))
+    except BrokenPipeError:
+        raise
     except OSError as error:
         raise DurianError(f"Cannot write to {target}: {error.strerror}.") from error
     if options["output"]:

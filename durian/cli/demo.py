@@ -5,6 +5,7 @@ from typing import Any
 
 from django.apps import apps
 
+from durian.cli.arguments import port
 from durian.errors import ConfigurationError
 
 HELP = "run a small site with all roles and receivers that fail now and then, to look at"
@@ -13,7 +14,9 @@ HELP = "run a small site with all roles and receivers that fail now and then, to
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the arguments of `durian demo`."""
     parser.add_argument("--once", action="store_true", help="raise 200 events, then sum up and end")
-    parser.add_argument("--port", type=int, help="the port of the pages (default: 8000, or a free)")
+    parser.add_argument(
+        "--port", type=port, help="the port of the pages (default: 8000, or a free one)"
+    )
     parser.add_argument(
         "--prepare",
         action="store_true",
@@ -33,9 +36,9 @@ def run(options: dict[str, Any]) -> int:
     from durian.demo import run as demo
     from durian.demo import shop
 
-    port = options["port"]
+    wanted = options["port"]
     if options["prepare"]:
         demo.prepare()
-        shop.subscribe(f"http://127.0.0.1:{port or 8000}")
+        shop.subscribe(f"http://127.0.0.1:{wanted or 8000}")
         return 0
-    return demo.once(port) if options["once"] else demo.forever(port)
+    return demo.once(wanted) if options["once"] else demo.forever(wanted)

@@ -1,18 +1,17 @@
 """`durian replay`: send events of the archive again, or for the first time to a new listener."""
 
 import uuid
-from argparse import ArgumentParser, ArgumentTypeError
+from argparse import ArgumentParser
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from django.db.models import QuerySet
 from django.utils import timezone
-from django.utils.dateparse import parse_datetime
 
 from durian import conf, match, roles
 from durian.audience import has_own_filter
-from durian.cli.dead import age
+from durian.cli.arguments import moment
 from durian.cli.output import complain, console, print_json, progress
 from durian.errors import InvalidFilter
 from durian.ids import first_event_id
@@ -27,17 +26,6 @@ HELP = "send events of the archive again to listeners"
 CHUNK = 500
 MILLISECOND = timedelta(milliseconds=1)
 """How exactly an event's id says when it was raised."""
-
-
-def moment(text: str) -> datetime:
-    """Return the time that `text` says: ISO 8601, or an age such as 2h before now."""
-    try:
-        parsed = parse_datetime(text)
-    except ValueError as error:
-        raise ArgumentTypeError(f"{text!r} is no time: {error}.") from error
-    if parsed is None:
-        return timezone.now() - timedelta(seconds=age(text))
-    return parsed if timezone.is_aware(parsed) else timezone.make_aware(parsed)
 
 
 def add_arguments(parser: ArgumentParser) -> None:

@@ -6,12 +6,12 @@ import sys
 import threading
 import time
 from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
-from collections.abc import Callable
 from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
+from durian.cli.arguments import between, port
 from durian.errors import InvalidSecret, InvalidSignature
 from durian.signing import verify
 from durian.simulator.behaviour import UNSIGNED, Behaviour, Seen
@@ -42,24 +42,24 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.epilog = _explained_modes()
     add = parser.add_argument
     add("--host", default=HOST, help="address to listen on (default: %(default)s)")
-    add("--port", type=int, default=8001, help="port, 0 for a free one (default: %(default)s)")
+    add("--port", type=port, default=8001, help="port, 0 for a free one (default: %(default)s)")
     add(
         "--latency",
-        type=_between(float, 0, 3600),
+        type=between(float, 0, 3600),
         default=0.0,
         metavar="SECONDS",
         help="wait before the answer",
     )
     add(
         "--status",
-        type=_between(int, 200, 599),
+        type=between(int, 200, 599),
         nargs="+",
         default=[200],
         help="answer these in turn",
     )
     add(
         "--fail",
-        type=_between(float, 0, 1),
+        type=between(float, 0, 1),
         default=0.0,
         metavar="RATE",
         help="answer 500 to this part, 0 to 1",
@@ -185,19 +185,6 @@ def _explained_modes() -> str:
     lines += [f"  {name:20} {mode.__doc__}" for name, mode in MODES.items()]
     lines += [f"  {name:20} {text}" for name, text in TLS_MODES.items()]
     return "modes:\n" + "\n".join(lines)
-
-
-def _between(kind: type[int] | type[float], least: float, most: float) -> Callable[[str], float]:
-    def convert(text: str) -> float:
-        try:
-            value = kind(text)
-        except ValueError:
-            value = kind(least - 1)
-        if not least <= value <= most:
-            raise ArgumentTypeError(f"{text!r} is not a number from {least:g} to {most:g}")
-        return value
-
-    return convert
 
 
 def _secret(text: str) -> str:

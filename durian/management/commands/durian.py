@@ -1,10 +1,12 @@
 """`manage.py durian …`: the roles, and the tools of whoever runs them."""
 
 import logging
+import os
 import sys
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import Error as DatabaseError
 
 from durian import simulator
 from durian.cli import dead, demo, prune, rekey, replay, run, status, topology
@@ -22,6 +24,8 @@ SUBCOMMANDS = {
 }
 INTERRUPTED = 130
 """The exit code that shells give a program that Ctrl-C has ended: 128 + SIGINT."""
+UNREAD = 141
+"""The exit code that shells give a program whose output nobody reads on: 128 + SIGPIPE."""
 
 
 class Command(BaseCommand):
@@ -48,9 +52,16 @@ class Command(BaseCommand):
         module = SUBCOMMANDS.get(options["subcommand"], run)
         try:
             code = module.run(options)
+            sys.stdout.flush()
         except DurianError as error:
             logging.getLogger("durian").debug("durian failed.", exc_info=error)
             raise CommandError(str(error)) from error
+        except DatabaseError as error:
+            raise CommandError(f"The database: {error}") from error
+        except BrokenPipeError:
+            # Python would flush it once more at its end, and complain.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            code = UNREAD
         except KeyboardInterrupt:
             self.stderr.write("Interrupted: what was done until now stays done.")
             code = INTERRUPTED

@@ -1,0 +1,100 @@
+"""The command `durian` when it cannot do what it is told: one line, an exit code, no traceback."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.servers.process import ServerProcess
+
+DURIAN = str(Path(sys.prefix) / "bin" / "durian")
+SLOW_SITE = """
+import time
+from durian.demo.settings import *
+print("loading", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.fixture
+def env(tmp_path: Path) -> dict[str, str]:
+    """An environment with the demo's settings and an empty database."""
+    return {
+        "PATH": os.environ["PATH"],
+        "DJANGO_SETTINGS_MODULE": "durian.demo.settings",
+        "DURIAN_DEMO_DATABASE": str(tmp_path / "demo.sqlite3"),
+        "PYTHONPATH": str(tmp_path),
+    }
+
+
+def durian(env: dict[str, str], *arguments: str) -> "subprocess.CompletedProcess[str]":
+    """Run `durian` to its end."""
+    return subprocess.run(
+        [DURIAN, *arguments], env=env, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+@pytest.mark.parametrize(
+    "arguments", [["prune"], ["rekey"], ["replay", "--all", "--since", "2h"]], ids=lambda a: a[0]
+)
+def test_a_database_without_tables_is_named(env: dict[str, str], arguments: list[str]) -> None:
+    done = durian(env, *arguments)
+    assert done.returncode == 1
+    assert "CommandError: The database: no such table" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_reader_who_has_had_enough_is_no_fault(env: dict[str, str]) -> None:
+    assert durian(env, "demo", "--prepare").returncode == 0
+    with subprocess.Popen(
+        [DURIAN, "prune", "--json"], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout
+        assert process.stderr
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(60) == 141
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["demo", "--port", "70000"], "'70000' is not a number from 0 to 65535"),
+        (["receiver", "--port", "-1"], "'-1' is not a number from 0 to 65535"),
+        (["replay", "--all", "--since", "99999999d"], "'99999999d' is no time"),
+        (["replay", "--all", "--since", "2026-13-01T00:00"], "is no time: month must be in 1..12"),
+        (["replay", "--all", "--since", "soon"], "'soon' is no age"),
+    ],
+    ids=lambda value: "-".join(value).replace("/", "") if isinstance(value, list) else "",
+)
+def test_a_wrong_argument_is_named(env: dict[str, str], arguments: list[str], said: str) -> None:
+    done = durian(env, *arguments)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_port_that_is_taken_is_named_with_the_remedy(env: dict[str, str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        done = durian(env, "demo", "--port", str(port))
+    assert done.returncode == 1
+    assert f"Port {port} of 127.0.0.1 cannot be had: Address already in use." in done.stderr
+    assert "--port" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_ctrl_c_while_the_site_loads_ends_without_a_traceback(
+    env: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "slowsite.py").write_text(SLOW_SITE)
+    log = tmp_path / "log"
+    command = ServerProcess([DURIAN, "status"], {**env, "DJANGO_SETTINGS_MODULE": "slowsite"}, log)
+    command.start(ready=lambda: "loading" in log.read_text())
+    command.end(signal.SIGINT, timeout=20)
+    assert command.returncode == 130
+    assert "Traceback" not in log.read_text()
