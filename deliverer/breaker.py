@@ -45,6 +45,10 @@ class Breaker:
         """Whether the receiver is taken for away; from `probe_at` on one POST may look."""
         return self._failures >= FAILURES
 
+    def is_forgotten(self, now: float) -> bool:
+        """Say whether it is closed, or nobody has wanted to look for long."""
+        return not self.is_open or now > self.probe_at + LONGEST_SPREAD + LONGEST_WAIT
+
     def failed(self, now: float) -> bool:
         """Count a failure, and say whether it opened the breaker."""
         if self.is_open:

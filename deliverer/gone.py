@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from datetime import timedelta
 
-from django.db import router
+from django.db import Error, router
 from django.utils import timezone
 
 from deliverer.handler import GONE
@@ -79,7 +79,14 @@ def _fails_for(listener: Listener, age: timedelta) -> bool:
 
 
 def _disable(listener: Listener, reason: str) -> None:
-    listener.set_state(Listener.State.DISABLED, reason)
+    try:
+        listener.set_state(Listener.State.DISABLED, reason)
+    except Error:
+        raise  # The whole batch waits for the database.
+    except Exception:
+        # A site's receiver of `post_save`, say; the log of all others must not wait for it.
+        logger.exception("Listener %d cannot be disabled. %s", listener.pk, reason)
+        return
     logger.warning("Listener %d (%s) is disabled. %s", listener.pk, listener.url, reason)
     # Django logs what a site's receiver raises; the deliveries go on.
     listener_disabled.send_robust(sender=Listener, listener=listener, reason=reason)

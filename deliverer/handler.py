@@ -188,8 +188,9 @@ class DeliveryHandler:
         delivery = attempt.delivery
         first = delivery.first_attempt or attempt.began
         if verdict.retry_in is not None:
+            # There was a POST: whoever waits for the receiver begins to do so anew.
             again = msgspec.structs.replace(
-                delivery, attempt=delivery.attempt + 1, first_attempt=first
+                delivery, attempt=delivery.attempt + 1, first_attempt=first, held_since=0.0
             )
             return [delayed(self._topology, again, verdict.retry_in, self._clock())]
         if verdict.outcome == Attempt.Outcome.DEAD:

@@ -86,6 +86,7 @@ class Exchange:
         self._request = request
         self._timeout = timeout
         self._guard = settings.guard
+        self._proxy = settings.proxy
         self._failure: DeliveryError | None = None
         self._connecting = False
         self._answer = Answer()
@@ -169,6 +170,9 @@ class Exchange:
         # Of several addresses, one may have been refused and another one be down for now.
         if self._failure and not self._connecting:
             return self._failure
+        if self._proxy:
+            # It may hold a password, and libcurl repeats what it cannot read.
+            message = message.replace(self._proxy, "the proxy")
         kind = _KINDS.get(code, ConnectionFailed)
         if kind is DeadlineExceeded:
             message = f"No complete answer within {self._timeout:g} s: {self._stage()}{message}"

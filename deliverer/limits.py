@@ -41,6 +41,9 @@ ASLEEP_SECONDS = 1.0
 LEAST_WAIT = 0.25
 RETURNS_PER_SECOND = 200.0
 """How many deliveries to receivers that are away come back at most, of one process."""
+CROWD_SECONDS = 1.0
+"""By how much of their time the POSTs under a rate may come too early, all together: what waits in
+the broker does not come back to the moment."""
 MAX_KEPT = 100_000
 
 
@@ -101,7 +104,8 @@ class Limits:
         with self._lock:
             share, now = self._shares[listener], self._now()
             self._end(share)
-            if not self._slept_through(seconds, now):
+            # What the process cuts off at its own end tells nothing of the receiver either.
+            if not self._slept_through(seconds, now) and not self._stopping.is_set():
                 if away:
                     opened = share.failed(now, seconds)
                 else:
@@ -207,13 +211,19 @@ class Limits:
     def _takes(self, share: Share, room: bool, rate: float, reserved: bool, now: float) -> bool:
         """Say whether a delivery may go or wait here; with a rate, that takes one of its moments.
 
-        A rate is kept to the letter; without one nobody waits for those who were parked before.
+        Without a rate nobody waits for those who were parked before.
         """
-        if reserved or not rate:
+        if not rate:
             return room or self._soon(share, now)
-        if self._ahead(share, rate, now) or not (room or self._soon(share, now)):
+        # Those that reserved with a process that has ended come beside all others, and many that
+        # were late may come at once.
+        crowd = share.posts.ahead(1 / rate, now) > CROWD_SECONDS + 1 / rate
+        queue = not reserved and self._ahead(share, rate, now)
+        if crowd or queue or not (room or self._soon(share, now)):
             return False
-        share.moments.reserve()
+        if not reserved:
+            share.moments.reserve()
+        share.posts.reserve()
         return True
 
     def _soon(self, share: Share, now: float) -> bool:

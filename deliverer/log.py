@@ -32,6 +32,8 @@ STOPPING_SECONDS = 0.2
 """How often a log that is to end tries a database that is away."""
 
 Done = Callable[[], None]
+_Key = tuple[str, str, int]
+"""A delivery, its run, and the number of the attempt."""
 
 
 class Log:
@@ -46,6 +48,8 @@ class Log:
         self._before_write = before_write
         self._on_failure = on_failure
         self._waiting: deque[_Entry] = deque()
+        self._unwritten: set[_Key] = set()
+        """The attempts that wait or are being written."""
         self._arrived = threading.Condition()
         self._backoff = Backoff()
         self._end_by: float | None = None
@@ -68,10 +72,16 @@ class Log:
         """Take `row`; `done` is called, from the log's thread, when it is written."""
         with self._arrived:
             self._waiting.append(_Entry(row, done))
+            self._unwritten.add((row.delivery, row.run, row.number))
             self._arrived.notify()
 
     def has(self, delivery: DeliveryMessage) -> bool:
-        """Say whether this attempt of `delivery` is in the log already. Raises Unavailable."""
+        """Say whether this attempt of `delivery` is in the log or about to be. Raises Unavailable.
+
+        When broker and database are away at once, what comes again is in neither.
+        """
+        if (delivery.id, delivery.run, delivery.attempt) in self._unwritten:
+            return True
         home = router.db_for_write(Attempt)
         with available(home):
             return (
@@ -119,7 +129,12 @@ class Log:
             self._keep(batch, error)
             return
         for entry in batch:
+            self._forget(entry)
             entry.finish()
+
+    def _forget(self, entry: "_Entry") -> None:
+        row = entry.row
+        self._unwritten.discard((row.delivery, row.run, row.number))
 
     def _keep(self, batch: list["_Entry"], error: Exception) -> None:
         wait = self._backoff.failed()
@@ -134,8 +149,9 @@ class Log:
             if entry.taken < overdue:
                 entry.finish()
         while len(self._waiting) > MAX_KEPT:
-            dropped = self._waiting.popleft().row.attempt()
-            logger.error("An attempt is dropped from the log: %s", dropped)
+            dropped = self._waiting.popleft()
+            self._forget(dropped)
+            logger.error("An attempt is dropped from the log: %s", dropped.row.attempt())
         if self._stopping:
             time.sleep(min(wait, STOPPING_SECONDS))
             return

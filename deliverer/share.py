@@ -56,6 +56,7 @@ class Share:
         "learnt_at",
         "line",
         "moments",
+        "posts",
         "receiver_seconds",
         "seconds",
         "silent_since",
@@ -73,6 +74,8 @@ class Share:
         self.line: deque[Waiting] = deque()
         self.breaker = Breaker()
         self.moments = Moments(now)
+        self.posts = Moments(now)
+        """Those that POSTs under a rate have taken, whenever they were reserved and by whom."""
 
     @property
     def deserved(self) -> int:
@@ -125,5 +128,5 @@ class Share:
 
     def idle(self, now: float) -> bool:
         """Say whether nothing is lost by forgetting it."""
-        busy = self.in_flight or self.line or self.breaker.is_open
+        busy = self.in_flight or self.line or not self.breaker.is_forgotten(now)
         return not busy and self.moments.over(now)

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import cache
 from typing import Any
-from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.signals import setting_changed
@@ -33,6 +32,12 @@ LEAST = {"DISABLE_AFTER_DAYS": 0}
 PORTS = range(1, 65_536)
 # With socks4 and socks5 names would be resolved here, where nobody checks what they resolve to.
 PROXY_SCHEMES = ("http", "https", "socks4a", "socks5h")
+# RFC 3986, section 3.2, in strict: libcurl would repeat what it cannot read, with the password.
+_PROXY = re.compile(
+    rf"(?:{'|'.join(PROXY_SCHEMES)})://(?:[\w.~!$&'()*+,;=:%-]*@)?"
+    r"(?:[\w.-]+|\[[0-9a-fA-F:.]+\])(?::(?P<port>\d{1,5}))?/?",
+    re.ASCII,
+)
 # AMQP's names end at 255 bytes.
 _PREFIX = re.compile(r"[!-~]{0,100}")
 
@@ -96,19 +101,15 @@ def read(values: Mapping[str, Any]) -> Config:
         # It may hold a password.
         raise ConfigurationError(
             "DURIAN['PROXY'] is not the URL of a proxy, such as http://proxy.internal:3128; its "
-            f"scheme must be one of {', '.join(PROXY_SCHEMES)}, its letters printable ASCII."
+            f"scheme must be one of {', '.join(PROXY_SCHEMES)}, and what is special in a URL must "
+            "be escaped in its user and password, such as @ as %40."
         )
     return config
 
 
 def _is_proxy(url: str) -> bool:
-    if not (url.isascii() and url.isprintable()) or " " in url:
-        return False
-    try:
-        parts = urlsplit(url)
-        return parts.scheme in PROXY_SCHEMES and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return False
+    found = _PROXY.fullmatch(url)
+    return found is not None and int(found["port"] or 1) in PORTS
 
 
 def _checked(key: str, value: Any) -> Any:

@@ -174,11 +174,11 @@ class DelivererRole:
         try:
             self._pump.run()
         finally:
+            self._limits.stop()
             self._engine.stop()
             # It has what was acked while the database was away.
             self._log.stop(_left(self._end_by))
             self._targets.stop()
-            self._limits.stop()
 
     def stop(self, within: float) -> None:
         """Finish the POSTs under way."""

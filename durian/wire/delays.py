@@ -15,6 +15,8 @@ LATE_PART = 0.03
 early."""
 EARLY_SECONDS = 0.05
 """What clocks may differ by without another rest."""
+SET_SECONDS = 60.0
+"""By more than that clocks do not differ: one was set."""
 
 
 def delayed(
@@ -32,8 +34,14 @@ def delayed(
 
 
 def still_early(topology: Topology, delivery: DeliveryMessage, now: float) -> Outgoing | None:
-    """Return the message to rest again if it is not yet time for `delivery`, else None."""
+    """Return the message to rest again if it is not yet time for `delivery`, else None.
+
+    What has more than all of its delay before it was told so by a clock that has been set since:
+    it has rested on most of it already, and by that clock might rest for ever.
+    """
     remaining = delivery.not_before - now
+    if remaining > delivery.delay + SET_SECONDS:
+        return None
     return _at_rest(topology, delivery, remaining) if remaining > EARLY_SECONDS else None
 
 

@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
-from amqp.exceptions import AMQPError
 from amqp.serialization import decode_properties_basic, dumps
 
 from durian.wire.acks import Ack
@@ -117,9 +116,10 @@ def _properties(payload: bytes) -> Mapping[str, Any]:
     try:
         properties: Mapping[str, Any] = decode_properties_basic(payload, 12)[0]
         return properties
-    except (ValueError, OSError, OverflowError, struct.error, AMQPError):
+    except Exception:
         # Whoever may publish may have put in what the broker lets through: text that is not UTF-8,
-        # a time beyond the calendar. The message is judged by its body.
+        # a time beyond the calendar, tables in tables a thousand deep. What py-amqp raises then is
+        # anything. The message is judged by its body.
         return {}
 
 

@@ -1,6 +1,7 @@
 """Receivers that are away: their deliveries wait, nobody is called in vain, and all end at last."""
 
 import logging
+import socket
 import time
 from collections.abc import Iterator
 
@@ -8,6 +9,7 @@ import pytest
 
 from deliverer import breaker
 from deliverer.share import START
+from durian import roles
 from durian.models import Attempt
 from tests.integration.delivering import (
     PATIENCE,
@@ -99,6 +101,39 @@ def test_who_has_waited_as_long_as_its_retries_would_take_is_dead_without_a_post
     assert (autopsy.reason, autopsy.event) == ("exhausted", late.event)
     assert "away" in autopsy.detail
     assert len(receiver.requests) == breaker.FAILURES
+
+
+def test_a_post_begins_the_waiting_anew(sent: Deliveries, receiver: Receiver) -> None:
+    receiver.answer("/", Answer(503))
+    to = listener(receiver.url(), retry={"schedule": [2, 7200], "jitter": 0})
+    sent.send(to, held_since=time.time() - 10_000)
+    for _ in range(1, breaker.FAILURES):
+        sent.send(to)
+    with sent.running():
+        # They come back while the receiver is away, and one finds out whether it still is.
+        wait_for_outcomes(to, ["retry"] * (breaker.FAILURES + 1))
+        assert sent.waiting() == breaker.FAILURES
+    assert sent.autopsies() == []
+
+
+def test_what_ends_with_the_process_tells_nothing_of_the_receiver(
+    sent: Deliveries, caplog: pytest.LogCaptureFixture
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        to = listener(f"http://127.0.0.1:{deaf.getsockname()[1]}/")
+        for _ in range(breaker.FAILURES + 1):
+            sent.send(to)
+        role = roles.DelivererRole()
+        thread = roles.start_thread(role.run, "deliverer")
+        connections = [deaf.accept()[0] for _ in range(breaker.FAILURES + 1)]
+        role.stop(within=0.1)
+        thread.join(PATIENCE)
+        for connection in connections:
+            connection.close()
+    assert not thread.is_alive()
+    assert "is away" not in caplog.text
+    assert outcomes(to) == []
+    assert sent.waiting() == breaker.FAILURES + 1
 
 
 def test_a_dead_letter_that_is_replayed_has_all_its_time_again(

@@ -10,8 +10,10 @@ from itertools import chain, repeat
 from typing import Any
 
 import pytest
+from django.db.models.signals import post_save
 from django.utils import timezone as clock
 
+from deliverer import log as log_module
 from deliverer.gone import LOOK_SECONDS, Disabler
 from deliverer.inprocess import deliver_now
 from deliverer.log import Log
@@ -21,6 +23,7 @@ from durian import roles
 from durian.errors import Unavailable
 from durian.models import Attempt, Event, Listener
 from durian.signals import listener_disabled
+from durian.wire.messages import DeliveryMessage
 from tests.integration.delivering import listener
 from tests.servers.free import wait_until
 from tests.servers.receiver import Answer, Receiver
@@ -110,6 +113,37 @@ def test_a_log_that_is_to_end_does_so_in_time_though_the_database_is_away(
     assert not done.is_set()
 
 
+def test_what_waits_to_be_written_counts_as_logged_and_what_is_dropped_does_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    away = threading.Event()
+
+    def look(rows: object) -> None:
+        if away.is_set():
+            raise Unavailable("The database is away.")
+
+    def has(row: Row, **other: Any) -> bool:
+        ids = {"id": row.delivery, "event": row.event, "run": row.run, "attempt": row.number}
+        return log.has(DeliveryMessage(hook="a", listener=7, body="{}", created=0.0, **ids | other))
+
+    log, done = Log(before_write=look), threading.Semaphore(0)
+    first, second = attempt(), attempt()
+    assert not has(first)
+    away.set()
+    log.write(first, done.release)
+    assert has(first)
+    assert not has(first, attempt=2)
+    assert not has(first, run="again")
+    log.start()
+    monkeypatch.setattr(log_module, "MAX_KEPT", 1)
+    log.write(second, done.release)
+    wait_until(lambda: not has(first), 10, "the older one is dropped")
+    assert has(second)
+    away.clear()
+    log.stop(within=10)
+    assert has(second), "it is in the database now"
+
+
 def test_what_an_attempt_came_to_is_in_the_log() -> None:
     failed = {"outcome": Attempt.Outcome.RETRY, "status": 500, "error": 'ünïcode\t\\N "x"'}
     one = attempt(run="again", number=3, answer=b"\x00\xff\\", **failed)
@@ -161,6 +195,24 @@ def test_a_site_that_fails_to_take_the_notice_stops_nothing() -> None:
     assert Attempt.objects.count() == 2
     gone.refresh_from_db()
     assert gone.state == Listener.State.DISABLED
+
+
+def test_a_site_that_lets_nobody_disable_a_listener_stops_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    gone = listener("http://127.0.0.1/gone")
+
+    def refuse(**_: Any) -> None:
+        raise RuntimeError("the audit says no")
+
+    post_save.connect(refuse, sender=Listener)
+    try:
+        assert write_all([attempt(status=410, listener_id=gone.pk), attempt()]) == 2
+    finally:
+        post_save.disconnect(refuse, sender=Listener)
+    assert Attempt.objects.count() == 2
+    assert f"Listener {gone.pk} cannot be disabled" in caplog.text
+    assert "the audit says no" in caplog.text
 
 
 def ago(**age: float) -> datetime:

@@ -180,6 +180,14 @@ def test_the_proxy_of_the_settings_is_used(caller: Caller, receiver: Receiver) -
     assert len(receiver.requests) == 1
 
 
+def test_a_proxy_that_cannot_be_read_is_not_repeated_with_its_password(caller: Caller) -> None:
+    call = caller(replace(LOOPBACK, proxy="http://me:hunter2@pw@127.0.0.1:3128"))
+    result = call(post("http://127.0.0.1/"), 2)
+    assert isinstance(result, ConnectionFailed)
+    assert "the proxy" in str(result)
+    assert "hunter2" not in str(result)
+
+
 def test_a_proxy_carries_tls_in_a_tunnel_and_sees_no_header(
     caller: Caller, tls_nginx: tuple[PrivateNginx, Settings]
 ) -> None:

@@ -108,6 +108,15 @@ def test_opened_again_it_begins_with_the_first_wait() -> None:
     assert breaker.probe_at == NOW + 600 + FIRST_WAIT
 
 
+def test_who_has_not_been_asked_for_hours_is_forgotten() -> None:
+    breaker = Breaker()
+    assert breaker.is_forgotten(0.0)
+    for _ in range(FAILURES):
+        breaker.failed(100.0)
+    assert not breaker.is_forgotten(100.0 + LONGEST_SPREAD)
+    assert breaker.is_forgotten(100.0 + LONGEST_SPREAD + 2 * LONGEST_WAIT)
+
+
 def test_what_is_held_comes_back_over_as_long_again_as_the_receiver_has_been_away() -> None:
     breaker = opened()
     now = NOW + 100

@@ -79,6 +79,12 @@ def test_a_mistake_is_named_with_its_remedy(values: Any, says: str) -> None:
         ({"PROXY": "socks5://proxy:1080"}, "its scheme must be one of http"),
         ({"PROXY": "http://proxy:port"}, "is not the URL of a proxy"),
         ({"PROXY": "http://a\nb:3128"}, "is not the URL of a proxy"),
+        ({"PROXY": "http://proxy:70000"}, "is not the URL of a proxy"),
+        ({"PROXY": "http://proxy:0"}, "is not the URL of a proxy"),
+        ({"PROXY": "http://me:pass@word@proxy:3128"}, "such as @ as %40"),
+        ({"PROXY": "http://me:pass/word@proxy:3128"}, "is not the URL of a proxy"),
+        ({"PROXY": "http://{proxy}:3128"}, "is not the URL of a proxy"),
+        ({"PROXY": "http://proxy:3128/path"}, "is not the URL of a proxy"),
         ({10**5000: 1}, r"DURIAN\[a int\] is no setting"),
     ],
     ids=lambda value: ascii(value)[:60] if isinstance(value, str) else None,
@@ -88,8 +94,26 @@ def test_a_value_without_sense_is_named_before_it_does_harm(values: Any, says: s
         read(values)
 
 
+@pytest.mark.parametrize(
+    "proxy",
+    [
+        "http://proxy.internal:3128",
+        "https://my_proxy/",
+        "socks5h://me:p%40ss-w0rd.~!$&'()*+,;=@10.0.0.1:1080",
+        "socks4a://[fd00::1]:1080",
+    ],
+)
+def test_the_urls_of_proxies_are_taken(proxy: str) -> None:
+    assert read({"PROXY": proxy}).proxy == proxy
+
+
 def test_the_password_of_a_proxy_is_in_no_message() -> None:
-    for proxy in ("http://me:hunter2@", "http://me:hunter2/3@proxy", "me:hunter2@proxy"):
+    for proxy in (
+        "http://me:hunter2@",
+        "http://me:hunter2/3@proxy",
+        "me:hunter2@proxy",
+        "http://a:hunter2@b@c",
+    ):
         with pytest.raises(ConfigurationError) as raised:
             read({"PROXY": proxy})
         assert "hunter2" not in str(raised.value)

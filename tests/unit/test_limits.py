@@ -1,6 +1,7 @@
+from bisect import insort
 from collections import deque
 from functools import partial
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -11,6 +12,7 @@ from deliverer.breaker import FAILURES, FIRST_WAIT, LONGEST_WAIT
 from deliverer.limits import (
     ASLEEP_SECONDS,
     BUSY,
+    CROWD_SECONDS,
     CROWDED,
     LEAST_WAIT,
     LINE_SECONDS,
@@ -507,23 +509,49 @@ def test_a_line_made_when_the_receiver_was_slow_is_short_when_it_is_fast() -> No
 def test_a_rate_is_kept_and_everything_waits_once_at_most(rate: float, gaps: list[float]) -> None:
     desk = Desk(cap=1000)
     desk.succeed(times=1000, seconds=0.0)
-    posted: list[float] = []
-    parked: list[float] = []
-    for gap in gaps:
-        desk.wait(gap)
-        delivery = desk.admit(rate=rate)
-        if delivery.pause:
-            parked.append(desk.clock.now + delivery.wait)
+    moments: list[float] = []
+    coming = [(desk.clock.now + after, False) for after in accumulate(gaps)]
+    while coming:
+        desk.clock.now, reserved = coming.pop(0)
+        delivery = desk.admit(rate=rate, reserved=reserved)
+        if delivery.went:
+            moments.append(desk.clock.now)
         else:
-            posted.append(desk.clock.now)
-    for moment in sorted(parked):
-        desk.clock.now = max(desk.clock.now, moment)
-        assert desk.admit(rate=rate, reserved=True).went
-    moments = sorted(posted + parked)
+            assert not reserved
+            insort(coming, (desk.clock.now + delivery.wait, True))
     # A wait that is shorter than the shortest delay of the broker is rounded up to it.
     for first in moments:
         within = [moment for moment in moments if first <= moment < first + 1]
         assert len(within) <= rate * (1 + LEAST_WAIT) + 2
+
+
+@given(rate=st.floats(0.5, 50), late=st.floats(0, 30))
+@settings(max_examples=30, deadline=None)
+def test_a_rate_is_kept_though_another_process_gave_away_the_same_moments(
+    rate: float, late: float
+) -> None:
+    desk = Desk(cap=1000)
+    desk.succeed(times=1000, seconds=0.0)
+    began = desk.clock.now
+    # What an earlier process has parked comes back at its rate, some of it at once, and as much is
+    # new.
+    others = [began + max(number / rate, late) for number in range(int(60 * rate))]
+    back = [(moment, True) for moment in others]
+    coming = sorted(back + [(began + number / rate, False) for number in range(int(60 * rate))])
+    posted = []
+    while coming and coming[0][0] < began + 60:
+        moment, reserved = coming.pop(0)
+        desk.clock.now = max(desk.clock.now, moment)
+        delivery = desk.admit(rate=rate, reserved=reserved)
+        if delivery.went:
+            posted.append(desk.clock.now)
+            desk.release(seconds=0.0)
+        else:
+            insort(coming, (desk.clock.now + delivery.wait, True))
+    for first in posted:
+        within = [moment for moment in posted if first <= moment < first + 10]
+        assert len(within) <= rate * (10 + CROWD_SECONDS) + 3
+    assert len(posted) >= 60 * rate * 0.9 - 2
 
 
 def test_a_rate_is_divided_among_the_deliverers() -> None:

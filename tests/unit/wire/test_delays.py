@@ -2,7 +2,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from durian.wire.broker import Outgoing
-from durian.wire.delays import EARLY_SECONDS, LATE_PART, delayed, still_early
+from durian.wire.delays import EARLY_SECONDS, LATE_PART, SET_SECONDS, delayed, still_early
 from durian.wire.messages import DeliveryMessage, decode
 from durian.wire.topology import LADDER, Topology, step_over
 from tests.unit.wire.make import delivery
@@ -48,6 +48,20 @@ def test_what_is_delivered_is_what_was_delayed(seconds: float) -> None:
     assert back.reserved
     assert back.not_before == 1000.0 + seconds
     assert resting.message_id == message.id
+
+
+@given(st.floats(0, DAY), st.floats(SET_SECONDS + 1, 10 * 365 * DAY))
+def test_what_a_clock_that_was_set_since_has_delayed_does_not_rest_for_ever(
+    seconds: float, ahead: float
+) -> None:
+    now, _ = rest(delayed(NAMES, delivery(), seconds, 1000.0 + ahead), 1000.0, 0.0)
+    longest = max(seconds, LADDER[0]) + seconds + SET_SECONDS
+    assert now - 1000.0 <= longest * (1 + 2 * LATE_PART) + LADDER[0]
+
+
+def test_clocks_that_differ_by_seconds_are_no_reason_to_be_early() -> None:
+    back = decode(DeliveryMessage, delayed(NAMES, delivery(), 5.0, 1030.0).body)
+    assert still_early(NAMES, back, 1004.0)
 
 
 @given(st.floats(0, LADDER[-1]), st.floats(0, 4e9), st.floats(0, 0.1))

@@ -146,12 +146,21 @@ def test_headers_that_fill_more_than_a_frame_are_refused() -> None:
         publish(Outgoing("", "k", b"", headers={"x": "y" * 5000}), 1, 1, 4096)
 
 
+def _nested(depth: int) -> bytes:
+    table = b""
+    for _ in range(depth):
+        table = b"\x01aF" + struct.pack(">I", len(table)) + table
+    return struct.pack(">I", len(table)) + table
+
+
 @pytest.mark.parametrize(
     "properties",
     [
         pytest.param(struct.pack(">HB3s", 0x8000, 3, b"\xff\xfe\xfd"), id="no text"),
         pytest.param(struct.pack(">HQ", 0x0040, 2**62), id="no time"),
         pytest.param(struct.pack(">HB", 0x8000, 200), id="cut off"),
+        pytest.param(struct.pack(">HI", 0x2000, 9) + b"\x01aF", id="cut off amid a table"),
+        pytest.param(struct.pack(">H", 0x2000) + _nested(3000), id="tables in tables"),
     ],
 )
 def test_a_message_whose_properties_cannot_be_read_is_delivered_without(properties: bytes) -> None:
