@@ -42,6 +42,13 @@ def claim(using: str, limit: int, after: UUID = FIRST) -> list[EventRow]:
     return rows
 
 
+def renew(using: str, rows: Sequence[EventRow]) -> list[EventRow]:
+    """Claim `rows` for longer, unless another relay has claimed them since, and return them."""
+    until = timezone.now() + timedelta(seconds=LEASE_SECONDS)
+    _ours(using, rows).update(claimed_until=until)
+    return [row._replace(claimed_until=until) for row in rows]
+
+
 def settle(using: str, rows: Sequence[EventRow], confirmed: Container[str]) -> None:
     """Mark the `confirmed` ones of `rows` as published and let go of the others."""
     published = [row for row in rows if str(row.id) in confirmed]
@@ -72,9 +79,7 @@ def _archive(using: str, rows: Sequence[EventRow]) -> None:
 
 def let_go(using: str, rows: Sequence[EventRow]) -> None:
     """Give `rows` back to whoever claims them next."""
-    # Unless the lease has ended meanwhile, and another relay has claimed them since.
-    ours = _events(using, rows).filter(claimed_until__in={row.claimed_until for row in rows})
-    ours.update(claimed_until=None)
+    _ours(using, rows).update(claimed_until=None)
 
 
 def quarantine(using: str, event: str, hook: str, reason: str) -> None:
@@ -86,6 +91,11 @@ def quarantine(using: str, event: str, hook: str, reason: str) -> None:
 def skips_locked(using: str) -> bool:
     """Say whether rows of `using` are locked one by one, and others can pass them by."""
     return bool(connections[using].features.has_select_for_update_skip_locked)
+
+
+def _ours(using: str, rows: Sequence[EventRow]) -> "QuerySet[Event]":
+    # Unless the lease has ended meanwhile, and another relay has claimed them since.
+    return _events(using, rows).filter(claimed_until__in={row.claimed_until for row in rows})
 
 
 def _events(using: str, rows: Iterable[EventRow]) -> "QuerySet[Event]":

@@ -4,9 +4,11 @@ Rows are claimed for a while; nothing is locked while the broker is waited for. 
 died had claimed is free again when its claim is over.
 """
 
+import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import timedelta
+from functools import partial
 
 from django.db import router
 from django.utils import timezone
@@ -19,14 +21,17 @@ from durian.wire.broker import Broker, Outgoing, Publisher
 from durian.wire.messages import EventMessage, encode
 from durian.wire.publishing import Batch, publish_all
 from durian.wire.wakeup import HasFileno
-from publisher.claims import FIRST, claim, free, let_go, quarantine, settle, skips_locked
+from publisher.claims import FIRST, claim, free, let_go, quarantine, renew, settle, skips_locked
 
 BATCH = 500
 UNDER_WAY = 3
 """Batches that are published at once: while the broker works at one, the database gives the next
 and marks the one before."""
 CONFIRM_SECONDS = 20.0
-"""What is published is claimed for longer, so that no other relay publishes it meanwhile."""
+"""How long the broker may confirm nothing. What is published is claimed for longer."""
+RENEW_SECONDS = 10.0
+"""How often what the broker takes its time with is claimed anew, so that no other relay publishes
+it meanwhile."""
 
 
 class Relay:
@@ -128,7 +133,8 @@ class Relay:
         try:
             for rows in claims:
                 under_way.append(_Claimed(using, rows))
-                under_way[-1].write(self._connected(), self._broker.topology.events)
+                exchange = self._broker.topology.events
+                under_way[-1].write(self._connected(), exchange, partial(_keep, under_way))
                 if len(under_way) == UNDER_WAY:
                     published += _finish_first(under_way)
             while under_way:
@@ -174,14 +180,22 @@ class _Claimed:
         self.rows = rows
         self._messages: list[Outgoing] = []
         self._confirmed: set[str] = set()
+        self._renew_at = time.monotonic() + RENEW_SECONDS
 
-    def write(self, publisher: Publisher, exchange: str) -> None:
-        """Publish them. Raises Unavailable."""
+    def keep(self) -> None:
+        """Claim them anew when it is time. Raises Unavailable."""
+        if time.monotonic() >= self._renew_at:
+            with available(self.using):
+                self.rows = renew(self.using, self.rows)
+            self._renew_at = time.monotonic() + RENEW_SECONDS
+
+    def write(self, publisher: Publisher, exchange: str, meanwhile: Callable[[], None]) -> None:
+        """Publish them, calling `meanwhile` while the broker is waited for. Raises Unavailable."""
         with available(router.db_for_write(ListenerClock)):
             # Later than the commit: whoever listened when these events were committed is counted.
             listeners = ListenerClock.now()
         self._messages = [_outgoing(row, exchange, listeners) for row in self.rows]
-        self._batch = Batch(publisher, self._messages, self.confirm, CONFIRM_SECONDS)
+        self._batch = Batch(publisher, self._messages, self.confirm, CONFIRM_SECONDS, meanwhile)
         self._batch.write()
 
     def wait(self) -> None:
@@ -201,6 +215,11 @@ class _Claimed:
         with available(self.using):
             settle(self.using, self.rows, self._confirmed)
         return len(self.rows)
+
+
+def _keep(under_way: Iterable[_Claimed]) -> None:
+    for claimed in under_way:
+        claimed.keep()
 
 
 def _finish_first(under_way: deque[_Claimed]) -> int:

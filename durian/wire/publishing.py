@@ -15,8 +15,10 @@ MAX_UNCONFIRMED = 1000
 class Batch:
     """Messages that are published together; `confirmed` is called for each that the broker has.
 
-    `timeout` is how many seconds the broker may confirm nothing. What was written and not confirmed
-    when one of the methods raises is of unknown fate.
+    `timeout` is how many seconds the broker may confirm nothing. `meanwhile` is for who cannot have
+    it twice: it is called at least once a second while the broker is waited for, and an alarm of
+    the broker is waited for to its end. What was written and not confirmed when one of the methods
+    raises is of unknown fate.
     """
 
     def __init__(
@@ -25,18 +27,20 @@ class Batch:
         messages: Iterable[Outgoing],
         confirmed: Callable[[Outgoing], None] = lambda message: None,
         timeout: float = 30.0,
+        meanwhile: Callable[[], None] | None = None,
     ) -> None:
         self._publisher = publisher
         self._messages = messages
         self._confirmed = confirmed
         self._timeout = timeout
+        self._meanwhile = meanwhile
         self._open = 0
         self._refusals: list[Unavailable] = []
 
     def write(self) -> None:
         """Write all of them, while no more than MAX_UNCONFIRMED wait. Raises Unavailable."""
         for message in self._messages:
-            wait_settled(self._publisher, MAX_UNCONFIRMED - 1, self._timeout)
+            self._wait_until(self._has_room)
             if self._refusals:
                 break
             self._open += 1
@@ -45,9 +49,15 @@ class Batch:
 
     def wait(self) -> None:
         """Return when all are confirmed. Raises Unavailable, also if the broker refused one."""
-        _wait_until(self._publisher, lambda: not self._open, self._timeout)
+        self._wait_until(lambda: not self._open)
         if self._refusals:
             raise self._refusals[0]
+
+    def _has_room(self) -> bool:
+        return self._publisher.pending < MAX_UNCONFIRMED and not self._publisher.blocked
+
+    def _wait_until(self, done: Callable[[], bool]) -> None:
+        _wait_until(self._publisher, done, self._timeout, self._meanwhile)
 
     def _confirm(self, message: Outgoing) -> None:
         self._open -= 1
@@ -78,13 +88,20 @@ def wait_settled(publisher: Publisher, pending: int, timeout: float) -> None:
     _wait_until(publisher, lambda: publisher.pending <= pending, timeout)
 
 
-def _wait_until(publisher: Publisher, done: Callable[[], bool], timeout: float) -> None:
+def _wait_until(
+    publisher: Publisher,
+    done: Callable[[], bool],
+    timeout: float,
+    meanwhile: Callable[[], None] | None = None,
+) -> None:
     before, deadline = publisher.pending, time.monotonic() + timeout
     while not done():
         publisher.flush()
         wait_readable([publisher], min(timeout, 1.0))
         publisher.read()
-        if publisher.pending < before:
+        if meanwhile:
+            meanwhile()
+        if publisher.pending < before or (meanwhile and publisher.blocked):
             before, deadline = publisher.pending, time.monotonic() + timeout
         elif time.monotonic() >= deadline:
             raise Unavailable(f"The broker confirmed nothing for {timeout:g} s.")

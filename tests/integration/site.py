@@ -33,6 +33,7 @@ class ToldBroker(PublishingOnly):
     def __init__(self) -> None:
         self.topology = Topology()
         self.away = False
+        self.blocked = False
         self.refuses: Callable[[Outgoing], bool] = lambda message: False
         self.confirms = threading.Event()
         self.confirms.set()
@@ -62,8 +63,6 @@ class ToldBroker(PublishingOnly):
 
 class ToldPublisher:
     """A connection to a ToldBroker; it confirms in `read`, once the broker's `confirms` is set."""
-
-    blocked = False
 
     def __init__(self, broker: ToldBroker) -> None:
         self._broker = broker
@@ -99,6 +98,11 @@ class ToldPublisher:
             else:
                 self._broker.published.append(message)
                 confirmed()
+
+    @property
+    def blocked(self) -> bool:
+        """Whether the broker has an alarm."""
+        return self._broker.blocked
 
     @property
     def pending(self) -> int:

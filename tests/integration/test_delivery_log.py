@@ -123,8 +123,9 @@ def test_what_waits_to_be_written_counts_as_logged_and_what_is_dropped_does_not(
             raise Unavailable("The database is away.")
 
     def has(row: Row, **other: Any) -> bool:
-        ids = {"id": row.delivery, "event": row.event, "run": row.run, "attempt": row.number}
-        return log.has(DeliveryMessage(hook="a", listener=7, body="{}", created=0.0, **ids | other))
+        fields: dict[str, Any] = {"id": row.delivery, "event": row.event, "run": row.run}
+        fields |= {"attempt": row.number, **other}
+        return log.has(DeliveryMessage(hook="a", listener=7, body="{}", created=0, **fields))
 
     log, done = Log(before_write=look), threading.Semaphore(0)
     first, second = attempt(), attempt()

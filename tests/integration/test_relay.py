@@ -1,6 +1,7 @@
 """The relay: from the outboxes to the broker, each event once in normal running."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
@@ -16,6 +17,8 @@ from durian.event import Hook
 from durian.eventrow import EventRow
 from durian.models import Event, Listener, ListenerClock
 from durian.signals import claim_requested, events_committed
+from publisher import claims
+from publisher import relay as relay_module
 from publisher.claims import LEASE_SECONDS
 from publisher.handover import MAX_WAITING
 from publisher.loop import RelayLoop
@@ -311,6 +314,43 @@ def test_a_claim_outlasts_the_waiting_for_the_broker(broker: ToldBroker, relay: 
         broker.confirms.set()
     assert claimed
     assert claimed >= before + timedelta(seconds=LEASE_SECONDS - 1)
+    assert len(broker.published) == 1
+
+
+def test_a_claim_outlasts_a_broker_that_takes_long(
+    broker: ToldBroker, relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claims, "LEASE_SECONDS", 1.0)
+    monkeypatch.setattr(relay_module, "RENEW_SECONDS", 0.1)
+    hook.send(n=1)
+    broker.confirms.clear()
+    other = Relay(broker, ("default",))
+    with thread(relay.drain):
+        assert broker.asked.wait(PATIENCE)
+        until = time.monotonic() + 2.5
+        while time.monotonic() < until:
+            assert other.drain() == 0
+            time.sleep(0.05)
+        broker.confirms.set()
+    assert len(broker.published) == 1
+    assert Event.objects.get().published_at
+
+
+def test_an_alarm_is_waited_for_to_its_end(
+    broker: ToldBroker, relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay_module, "CONFIRM_SECONDS", 1.5)
+    hook.send(n=1)
+    broker.blocked = True
+    broker.confirms.clear()
+    published: list[int] = []
+    with thread(lambda: published.append(relay.drain())) as waiting_for_it:
+        waiting_for_it.join(3.0)
+        assert waiting_for_it.is_alive(), "it gave up, and would publish it anew"
+        broker.blocked = False
+        broker.confirms.set()
+    assert published == [1]
+    assert broker.connections == 1
     assert len(broker.published) == 1
 
 
