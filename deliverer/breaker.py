@@ -12,6 +12,8 @@ from deliverer.http import Result
 FAILURES = 5
 FIRST_WAIT = 5.0
 LONGEST_WAIT = 300.0
+LONGEST_ASKED = 900.0
+"""For how long a receiver may ask to be left alone (`Retry-After`): it may be a mistake."""
 LONGEST_SPREAD = 3600.0
 GOLDEN = 0.618034
 """Its multiples, without their whole parts, are spread evenly however many there are."""
@@ -49,19 +51,25 @@ class Breaker:
         """Say whether it is closed, or nobody has wanted to look for long."""
         return not self.is_open or now > self.probe_at + LONGEST_SPREAD + LONGEST_WAIT
 
-    def failed(self, now: float) -> bool:
-        """Count a failure, and say whether it opened the breaker."""
+    def failed(self, now: float, asked: float = 0.0) -> bool:
+        """Count a failure, and say whether it opened the breaker.
+
+        `asked` is for how many seconds the receiver asked to be left alone.
+        """
         if self.is_open:
             # Those that were under way when it opened tell nothing new.
             if now >= self.probe_at:
-                self._wait = min(self._wait * 2, LONGEST_WAIT)
-                self.probe_at = now + self._wait
+                self._leave_alone(now, min(self._wait * 2, LONGEST_WAIT), asked)
             return False
         self._failures += 1
         if self.is_open:
-            self._since, self._wait = now, FIRST_WAIT
-            self.probe_at = now + self._wait
+            self._since = now
+            self._leave_alone(now, FIRST_WAIT, asked)
         return self.is_open
+
+    def _leave_alone(self, now: float, wait: float, asked: float) -> None:
+        self._wait = wait
+        self.probe_at = now + max(wait, min(asked, LONGEST_ASKED))
 
     def succeeded(self, now: float) -> float:
         """Close it, and return for how many seconds it was open."""

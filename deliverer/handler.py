@@ -166,7 +166,8 @@ class DeliveryHandler:
         attempt.answer(Outcome(publish=[parked]))
 
     def _on_result(self, attempt: "_Attempt", target: Target, result: Result, took: Took) -> None:
-        self._limits.release(target.listener, *took, is_away(result))
+        asked = _retry_after(result, self._clock()) or 0.0
+        self._limits.release(target.listener, *took, is_away(result), asked)
         attempt.seconds = took.total
         try:
             verdict = judge(result, attempt.delivery, target, attempt.began, self._clock())
@@ -216,14 +217,17 @@ def judge(
     verdict = _of_answer(result) if isinstance(result, Response) else _of_error(result)
     if verdict.outcome != Attempt.Outcome.RETRY:
         return verdict
-    retry_after = None
-    if isinstance(result, Response) and "Retry-After" in result.headers:
-        retry_after = parse_retry_after(result.headers["Retry-After"], now)
     first = delivery.first_attempt or began
-    delay = target.options.policy.delay(delivery.attempt, first, now, retry_after)
+    delay = target.options.policy.delay(delivery.attempt, first, now, _retry_after(result, now))
     if delay is None:
         return msgspec.structs.replace(verdict, outcome=Attempt.Outcome.DEAD, reason="exhausted")
     return msgspec.structs.replace(verdict, retry_in=delay)
+
+
+def _retry_after(result: Result, now: float) -> float | None:
+    if isinstance(result, Response) and "Retry-After" in result.headers:
+        return parse_retry_after(result.headers["Retry-After"], now)
+    return None
 
 
 def given_up(delivery: DeliveryMessage, target: Target, now: float) -> Verdict | None:

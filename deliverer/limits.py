@@ -95,10 +95,18 @@ class Limits:
         elif room and not go():
             self._serve(self._instead(share))
 
-    def release(self, listener: int, seconds: float, receiver_seconds: float, away: bool) -> None:
+    def release(
+        self,
+        listener: int,
+        seconds: float,
+        receiver_seconds: float,
+        away: bool,
+        asked: float = 0.0,
+    ) -> None:
         """Count one POST less under way; it took `seconds`, and maybe found nobody there.
 
-        At least `receiver_seconds` of these were the receiver's, and others this process's.
+        At least `receiver_seconds` of these were the receiver's, and others this process's. Who is
+        `away` may have `asked` to be left alone for so many seconds.
         """
         opened, was_away = False, 0.0
         with self._lock:
@@ -107,7 +115,7 @@ class Limits:
             # What the process cuts off at its own end tells nothing of the receiver either.
             if not self._slept_through(seconds, now) and not self._stopping.is_set():
                 if away:
-                    opened = share.failed(now, seconds)
+                    opened = share.failed(now, seconds, asked)
                 else:
                     was_away = share.succeeded(now, seconds, receiver_seconds, self._total)
             turn = self._next(share, now)

@@ -107,12 +107,12 @@ class Share:
         self.receiver_seconds = min(seconds, self.receiver_seconds + drift)
         self.learnt_at = now
 
-    def failed(self, now: float, seconds: float) -> bool:
+    def failed(self, now: float, seconds: float, asked: float) -> bool:
         """Count a POST that found nobody within so many `seconds`, and say whether the receiver
-        counts as away from now on."""
+        counts as away from now on. It may have `asked` to be left alone for so many seconds."""
         self._took(seconds)
         self.earned //= 2
-        return self.breaker.failed(now)
+        return self.breaker.failed(now, asked)
 
     def _took(self, seconds: float) -> None:
         self.seconds += max(SMOOTHING, 1 / (self.earned + 2)) * (seconds - self.seconds)

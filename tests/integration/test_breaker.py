@@ -103,6 +103,26 @@ def test_who_has_waited_as_long_as_its_retries_would_take_is_dead_without_a_post
     assert len(receiver.requests) == breaker.FAILURES
 
 
+@pytest.mark.usefixtures("_soon")
+def test_who_asks_to_be_left_alone_is_asked_by_nobody_meanwhile(
+    sent: Deliveries, receiver: Receiver
+) -> None:
+    receiver.answer("/", Answer(429, {"Retry-After": "60"}))
+    to, other = listener(receiver.url()), listener(receiver.url("/other"))
+    for _ in range(breaker.FAILURES):
+        sent.send(to)
+    with sent.running():
+        wait_until(lambda: len(outcomes(to)) == breaker.FAILURES, PATIENCE, "the breaker opens")
+        sent.send(to)
+        # Without the header one would find out after a second, and after two more.
+        for _ in range(5):
+            sent.send(other)
+            wait_until(lambda: sent.waiting() == breaker.FAILURES + 1, PATIENCE, "it is parked")
+            time.sleep(1)
+    assert outcomes(to) == ["retry"] * breaker.FAILURES
+    assert set(outcomes(other)) == {"delivered"}
+
+
 def test_a_post_begins_the_waiting_anew(sent: Deliveries, receiver: Receiver) -> None:
     receiver.answer("/", Answer(503))
     to = listener(receiver.url(), retry={"schedule": [2, 7200], "jitter": 0})

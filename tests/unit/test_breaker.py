@@ -8,6 +8,7 @@ from requests import Response
 from deliverer.breaker import (
     FAILURES,
     FIRST_WAIT,
+    LONGEST_ASKED,
     LONGEST_SPREAD,
     LONGEST_WAIT,
     Breaker,
@@ -89,6 +90,21 @@ def test_each_probe_that_fails_doubles_the_wait_up_to_a_bound() -> None:
         waits.append(breaker.probe_at - now)
     assert waits[:3] == [2 * FIRST_WAIT, 4 * FIRST_WAIT, 8 * FIRST_WAIT]
     assert waits[-1] == LONGEST_WAIT
+
+
+def test_who_asks_to_be_left_alone_is_for_as_long_within_reason() -> None:
+    breaker = opened()
+    for asked, wait in [(60, 60), (1, 4 * FIRST_WAIT), (float("inf"), LONGEST_ASKED), (0, 80)]:
+        now = breaker.probe_at
+        breaker.failed(now, asked)
+        assert breaker.probe_at - now == wait
+
+
+def test_the_answer_that_opens_it_says_when_to_look() -> None:
+    breaker = Breaker()
+    for asked in (500, 500, 500, 500, 100):
+        breaker.failed(NOW, asked)
+    assert breaker.probe_at == NOW + 100
 
 
 def test_a_success_closes_it_and_it_says_for_how_long_it_was_open() -> None:
