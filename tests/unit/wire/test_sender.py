@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from durian.errors import MessageRefused
 from durian.wire.broker import Confirmed, Outgoing, Refused
-from durian.wire.sender import GATHER_MOST, GATHER_SECONDS, Sender
+from durian.wire.sender import BLIND_BYTES, GATHER_MOST, GATHER_SECONDS, Sender
 from durian.wire.topology import Topology
 from durian.wire.wakeup import Wakeup
 from tests.publishing import PublishingOnly
@@ -21,6 +21,7 @@ class Choosy(PublishingOnly):
         self.refuses = refuses
         self.connections = 0
         self.published = 0
+        self.alarm = False
 
     def publisher(self) -> "ChoosyPublisher":
         self.connections += 1
@@ -28,9 +29,8 @@ class Choosy(PublishingOnly):
 
 
 class ChoosyPublisher:
-    blocked = False
-
     def __init__(self, broker: Choosy) -> None:
+        self.blocked = False
         self._broker = broker
         self._open: list[tuple[Outgoing, Confirmed]] = []
         self._wakeup = Wakeup()
@@ -46,6 +46,10 @@ class ChoosyPublisher:
         """Do nothing."""
 
     def read(self) -> None:
+        # The broker says so only to who publishes.
+        self.blocked = self._broker.alarm and bool(self._open)
+        if self.blocked:
+            return
         if any(message.body == self._broker.refuses for message, _ in self._open):
             raise MessageRefused("too large")
         settled, self._open = self._open, []
@@ -92,6 +96,21 @@ def test_who_is_not_found_again_does_not_slow_the_others_down_for_ever() -> None
     confirmed, refused = send(broker, 2 * COUNT)
     assert (len(confirmed), refused) == (2 * COUNT - 1, [b"0"])
     assert broker.connections == 3
+
+
+def test_little_is_written_to_a_broker_that_has_an_alarm_by_then() -> None:
+    broker, confirmed = Choosy(refuses=b"none"), list[bytes]()
+    sender, body = Sender(broker), bytes(BLIND_BYTES // 4)
+    for _ in range(100):
+        message = Outgoing("", "queue", body)
+        sender.send(message, lambda: confirmed.append(body), lambda error: None)
+    broker.alarm = True
+    sender.turn()
+    assert broker.published == 4
+    broker.alarm = False
+    for _ in range(100):
+        sender.turn()
+    assert confirmed == [body] * 100
 
 
 def patient(sender: Sender, count: int, confirmed: list[bytes]) -> None:
