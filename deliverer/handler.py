@@ -32,7 +32,7 @@ from durian.wire.broker import Incoming, Outgoing
 from durian.wire.dead import Autopsy, letter
 from durian.wire.delays import delayed, still_early
 from durian.wire.messages import DeliveryMessage, addressee, decode
-from durian.wire.pump import Answer, Outcome
+from durian.wire.outcome import Answer, Outcome
 from durian.wire.topology import Topology
 
 logger = logging.getLogger("durian.deliverer")

@@ -9,7 +9,7 @@ from durian.ids import delivery_id
 from durian.models import Event
 from durian.wire.broker import Incoming, Outgoing
 from durian.wire.messages import DeliveryMessage, EventMessage, decode, encode
-from durian.wire.pump import Answer, Done, Outcome
+from durian.wire.outcome import Answer, Done, Outcome
 from durian.wire.topology import Topology
 
 Take = Callable[[Outgoing, Done], None]

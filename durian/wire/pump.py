@@ -10,15 +10,14 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
-
-import msgspec
 
 from durian.errors import MessageRefused, TopologyError, Unavailable
 from durian.wire.backoff import Backoff
 from durian.wire.broker import Broker, Consumer, Incoming, Outgoing
 from durian.wire.dead import Autopsy, letter
+from durian.wire.jobs import Job, Jobs
+from durian.wire.outcome import Handler, Outcome
 from durian.wire.sender import Sender
 from durian.wire.unhandled import instead_of
 from durian.wire.wakeup import HasFileno, Wakeup, wait_readable
@@ -28,31 +27,6 @@ logger = logging.getLogger("durian.wire")
 TICK_SECONDS = 1.0
 HANDLE_SECONDS = 0.1
 CENSUS_SECONDS = 5.0
-
-Done = Callable[[], None]
-
-
-class Outcome(msgspec.Struct, frozen=True):
-    """What becomes of a message: `publish` these, then `record`, then it is acked.
-
-    `record` is called once all of `publish` is confirmed, at once if there is nothing to publish.
-    It calls what it is given when it is done, now or later and from any thread.
-    """
-
-    publish: Sequence[Outgoing] = ()
-    record: Callable[[Done], None] | None = None
-
-
-Answer = Callable[[Outcome], None]
-Handler = Callable[[Incoming, Answer], None]
-
-
-@dataclass(slots=True)
-class _Job:
-    incoming: Incoming
-    connection: int
-    outcome: Outcome | None = None
-    unconfirmed: int = 0
 
 
 class Pump:
@@ -89,9 +63,9 @@ class Pump:
         self._backoff = Backoff()
         self._sender = Sender(broker)
         self._wakeup = Wakeup()
-        self._in_flight = 0
+        self._jobs = Jobs()
         self._fresh: list[Incoming] = []
-        self._held: deque[_Job] = deque()
+        self._held: deque[Job] = deque()
         self._held_backoff = Backoff()
         self._answering = threading.Lock()
         self._steps: deque[Callable[[], None]] = deque()
@@ -114,7 +88,7 @@ class Pump:
     def _finished(self) -> bool:
         if self._give_up_at is None:
             return False
-        done = self._in_flight <= len(self._held) and self._sender.idle and not self._steps
+        done = len(self._jobs) <= len(self._held) and self._sender.idle and not self._steps
         return done or self._gives_up()
 
     def _gives_up(self) -> bool:
@@ -188,7 +162,7 @@ class Pump:
             self._consumer.close()
             self._consumer = None
         # What was held is not acked: the broker gives it out again.
-        self._in_flight -= len(self._held)
+        self._jobs.lose(self._held)
         self._held.clear()
 
     def _cancel(self, give_up_at: float) -> None:
@@ -202,11 +176,12 @@ class Pump:
     def _on_message(self, incoming: Incoming) -> None:
         if self._give_up_at is not None:
             return  # It was on its way when `stop` was called; closing gives it back.
-        self._in_flight += 1
-        self._held.append(_Job(incoming, self._connection))
-        self._fresh.append(incoming)
+        job = self._jobs.begin(incoming, self._connection)
+        if job:
+            self._held.append(job)
+            self._fresh.append(incoming)
 
-    def _handle(self, job: _Job) -> None:
+    def _handle(self, job: Job) -> None:
         try:
             self._handler(job.incoming, partial(self._on_answer, job))
             self._held_backoff.succeeded()
@@ -238,7 +213,7 @@ class Pump:
         while self._steps:
             self._steps.popleft()()
 
-    def _on_answer(self, job: _Job, outcome: Outcome) -> None:
+    def _on_answer(self, job: Job, outcome: Outcome) -> None:
         """Take an answer, in the thread that gives it: only what is published needs the pump's."""
         with self._answering:
             if job.outcome is not None:
@@ -249,7 +224,7 @@ class Pump:
         else:
             self._record(job)
 
-    def _publish(self, job: _Job, messages: Sequence[Outgoing]) -> None:
+    def _publish(self, job: Job, messages: Sequence[Outgoing]) -> None:
         if self._gives_up():
             return  # Its message is given back: what was published too would come twice.
         job.unconfirmed = len(messages)
@@ -258,30 +233,30 @@ class Pump:
                 message, partial(self._on_confirm, job), partial(self._on_refusal, job)
             )
 
-    def _on_confirm(self, job: _Job) -> None:
+    def _on_confirm(self, job: Job) -> None:
         job.unconfirmed -= 1
         if not job.unconfirmed:
             self._record(job)
 
-    def _on_refusal(self, job: _Job, error: MessageRefused) -> None:
+    def _on_refusal(self, job: Job, error: MessageRefused) -> None:
         """Publish a dead letter in the place of what the broker refuses."""
         autopsy = Autopsy(reason="message-refused", detail=str(error))
         instead = letter(self._broker.topology, job.incoming, autopsy)
         self._sender.send(instead, partial(self._on_confirm, job), partial(self._forget, job))
 
-    def _forget(self, job: _Job, error: MessageRefused) -> None:
-        self._in_flight -= 1
+    def _forget(self, job: Job, error: MessageRefused) -> None:
+        self._jobs.end(job)
         logger.error("A message of %s stays there, its letter is refused: %s", self._queue, error)
 
-    def _record(self, job: _Job) -> None:
+    def _record(self, job: Job) -> None:
         done = partial(self._later, partial(self._ack, job))
         if job.outcome and job.outcome.record:
             job.outcome.record(done)
         else:
             done()
 
-    def _ack(self, job: _Job) -> None:
-        self._in_flight -= 1
+    def _ack(self, job: Job) -> None:
+        self._jobs.end(job)
         # A connection that was lost took its unacked messages with it.
         if self._consumer and job.connection == self._connection:
             # What has had consequences would have them twice.

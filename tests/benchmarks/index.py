@@ -18,7 +18,7 @@ from durian import match
 from durian.lasting import lasting
 from durian.wire.broker import Incoming
 from durian.wire.messages import EventMessage, encode
-from durian.wire.pump import Outcome
+from durian.wire.outcome import Outcome
 from durian.wire.topology import Topology
 
 MATCHING = (1, 10, 100)

@@ -28,7 +28,7 @@ class SabotageConfig(AppConfig):
             threading.Timer(MOMENT_SECONDS, later).start()
 
         def forget(pump: Any, job: Any) -> None:
-            pump._in_flight -= 1
+            pump._jobs.end(job)
 
         # Unlike setattr, it complains when there is no such method any more.
         mock.patch.object(Pump, "_on_message", ack_then_handle).start()

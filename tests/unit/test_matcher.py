@@ -7,7 +7,7 @@ from durian.ids import delivery_id, new_event_id
 from durian.matcher import Matcher, Take
 from durian.wire.broker import Incoming, Outgoing
 from durian.wire.messages import DeliveryMessage, EventMessage, decode, encode
-from durian.wire.pump import Outcome
+from durian.wire.outcome import Outcome
 from durian.wire.topology import Topology
 
 NAMES = Topology("shop.")

@@ -7,8 +7,9 @@ from contextlib import contextmanager
 import amqp
 
 from durian.wire.broker import Broker, Consumer, Incoming, Outgoing
+from durian.wire.outcome import Answer, Handler, Outcome
 from durian.wire.publishing import publish_all
-from durian.wire.pump import Answer, Handler, Outcome, Pump
+from durian.wire.pump import Pump
 from durian.wire.wakeup import wait_readable
 from tests.servers.free import wait_until
 from tests.servers.rabbitmq import PrivateRabbitMQ

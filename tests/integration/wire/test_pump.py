@@ -16,8 +16,9 @@ from durian.wire.broker import Broker, Incoming, Outgoing
 from durian.wire.dead import Autopsy, read_autopsy
 from durian.wire.memory import MemoryBroker, MemoryPublisher
 from durian.wire.messages import DeliveryMessage, decode, encode
+from durian.wire.outcome import Answer, Done, Handler, Outcome
 from durian.wire.publishing import MAX_UNCONFIRMED, publish_all
-from durian.wire.pump import TICK_SECONDS, Answer, Done, Outcome
+from durian.wire.pump import TICK_SECONDS
 from durian.wire.topology import Topology
 from tests.integration.wire.harness import (
     PATIENCE,
@@ -213,7 +214,7 @@ def test_the_letter_bears_the_reason_of_the_error(broker: Broker) -> None:
     assert (autopsy.reason, autopsy.detail) == ("not-wanted", "The message is not wanted here")
 
 
-def reading(broker: Broker) -> "pump_module.Handler":
+def reading(broker: Broker) -> "Handler":
     def handle(incoming: Incoming, answer: Answer) -> None:
         decode(DeliveryMessage, incoming.body)
         onward(broker)(incoming, answer)

@@ -11,7 +11,7 @@ import pytest
 from durian.wire import connect
 from durian.wire.broker import Broker, Incoming, Outgoing
 from durian.wire.dead import read_autopsy
-from durian.wire.pump import Answer, Done, Outcome
+from durian.wire.outcome import Answer, Done, Outcome
 from durian.wire.rabbitconsumer import RabbitConsumer
 from tests.integration.wire.harness import (
     PATIENCE,
@@ -48,14 +48,35 @@ def test_a_message_is_not_acked_before_its_consequences_are_confirmed(
 
     put(rabbit, rabbit.topology.deliver, [b"1"])
     with pumping(rabbit, handle):
-        stale = recorded.get(timeout=PATIENCE)
+        done = recorded.get(timeout=PATIENCE)
         cut_connections(rabbitmq)
         # The ack of a connection that is gone must not meet a message of the next one.
+        done()
         wait_until(lambda: len(looks) == 2, PATIENCE, "it comes again")
-        stale()
         recorded.get(timeout=PATIENCE)()
         wait_for(rabbit, rabbit.topology.match, 2)
     assert [incoming.redelivered for incoming in looks] == [False, True]
+    assert waiting(rabbit, rabbit.topology.deliver) == 0
+
+
+def test_what_is_under_way_when_the_connection_is_lost_is_not_handled_again(
+    rabbitmq: PrivateRabbitMQ, rabbit: Broker
+) -> None:
+    taken: queue.Queue[tuple[Incoming, Answer]] = queue.Queue()
+    put(rabbit, rabbit.topology.deliver, numbered(20))
+    with pumping(rabbit, lambda incoming, answer: taken.put((incoming, answer))) as running:
+        held = [taken.get(timeout=PATIENCE) for _ in range(20)]
+        for _ in range(2):
+            cut_connections(rabbitmq)
+            # Behind what comes again: that has been seen when this one has.
+            put(rabbit, rabbit.topology.deliver, [b"20"])
+            held.append(taken.get(timeout=PATIENCE))
+        for incoming, answer in held:
+            answer(Outcome([Outgoing("", rabbit.topology.match, incoming.body)]))
+        wait_for(rabbit, rabbit.topology.match, 22)
+        running.stop()
+    assert taken.empty()
+    assert not any(incoming.redelivered for incoming, _ in held)
     assert waiting(rabbit, rabbit.topology.deliver) == 0
 
 

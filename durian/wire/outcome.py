@@ -1,0 +1,24 @@
+"""What a handler of messages is given, and what it answers."""
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from durian.wire.broker import Incoming, Outgoing
+
+Done = Callable[[], None]
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What becomes of a message: `publish` these, then `record`, then it is acked.
+
+    `record` is called once all of `publish` is confirmed, at once if there is nothing to publish.
+    It calls what it is given when it is done, now or later and from any thread.
+    """
+
+    publish: Sequence[Outgoing] = ()
+    record: Callable[[Done], None] | None = None
+
+
+Answer = Callable[[Outcome], None]
+Handler = Callable[[Incoming, Answer], None]
