@@ -31,7 +31,7 @@ audit: $(VENV)/installed-dev ## ask PyPI for known vulnerabilities of what is in
 
 fuzz: $(VENV)/installed-dev ## feed the readers of strangers' bytes with what breaks them; SECONDS=60 for each
 	$(BIN)/python -m pip install --quiet --editable '.[fuzz]'
-	for target in filters messages signatures options urls; do \
+	for target in filters messages properties signatures options urls; do \
 		$(BIN)/python -m tests.fuzz $$target --seconds $(or $(SECONDS),60) || exit 1; done
 
 chaos: servers $(VENV)/installed-dev ## inject faults under load and account for every event; FAULT=name N=rounds SEED=n SABOTAGE=1 JSON=file DOCUMENT=1

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import atheris
 
-with atheris.instrument_imports(include=["durian"]):
+with atheris.instrument_imports(include=["durian", "amqp"]):
     from tests.fuzz.targets import SEEDS, TARGETS
 
 

@@ -1,6 +1,7 @@
 """What is fuzzed: each target takes bytes, and raises nothing but what its callers expect."""
 
 import json
+import struct
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -12,6 +13,7 @@ from durian.match import FilterIndex, parse, to_json
 from durian.options import Options, from_config
 from durian.signing import generate_key_pair, verify
 from durian.wire.dead import read_autopsy
+from durian.wire.frames import BODY, HEADER, METHOD, Deliveries
 from durian.wire.messages import DeliveryMessage, EventMessage, decode, encode
 
 SECRET, (_, PUBLIC_KEY) = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", generate_key_pair()
@@ -41,6 +43,16 @@ def messages(data: bytes) -> None:
             read = decode(kind, data)
             assert decode(kind, encode(read)) == read
     read_autopsy({"durian-reason": data[:20], "x-death": data}, data)
+
+
+def properties(data: bytes) -> None:
+    """A message of the broker's is delivered, whatever its properties are."""
+    got: list[bytes] = []
+    take = Deliveries(lambda tag, redelivered, read, body: got.append(body), lambda frame: True)
+    take((METHOD, 1, struct.pack(">HHBQBH", 60, 60, 0, 1, 0, 0)))
+    take((HEADER, 1, struct.pack(">HHQ", 60, 0, 2) + data))
+    take((BODY, 1, b"{}"))
+    assert got == [b"{}"]
 
 
 def signatures(data: bytes) -> None:
@@ -76,7 +88,7 @@ def _json(data: bytes) -> Any:
 
 
 TARGETS: dict[str, Callable[[bytes], None]] = {
-    target.__name__: target for target in (filters, messages, signatures, options, urls)
+    target.__name__: target for target in (filters, messages, properties, signatures, options, urls)
 }
 SEEDS: dict[str, list[bytes]] = {
     "filters": [
@@ -91,6 +103,11 @@ SEEDS: dict[str, list[bytes]] = {
         b'"envelope":"plain","created":1.0,"listeners":3}',
         b'{"version":"1.0","id":"00000000-0000-7000-8000-000000000001","hook":"a","listener":1,'
         b'"event":"00000000-0000-7000-8000-000000000001","body":"{}","created":1.0,"attempt":2}',
+    ],
+    "properties": [
+        b"\x20\x00\x00\x00\x00\x07\x01aI\x00\x00\x00\x01",
+        b"\xb4\x80\x10application/json\x00\x00\x00\x08\x01aS\x00\x00\x00\x01x\x02\x011\x011",
+        b"\x20\x00\x00\x00\x00\x11\x01aF\x00\x00\x00\x0a\x01bA\x00\x00\x00\x03t\x01V",
     ],
     "signatures": [b"msg_1\n1\nv1,AAAA v1a,AAAA\n{}"],
     "options": [
