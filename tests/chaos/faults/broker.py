@@ -60,7 +60,7 @@ def disk_alarm(world: World) -> None:
 def _alarm(world: World, command: str, alarmed: str, normal: str) -> None:
     answered = world.load.answered
     try:
-        with world.lasting(8):
+        with world.lasting(25):
             world.rabbitmq.ctl(command, alarmed)
             alarms = world.rabbitmq.ctl("eval", "rabbit_alarm:get_alarms().")
             assert "resource_limit" in alarms, f"no alarm: {alarms}"
