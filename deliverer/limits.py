@@ -41,9 +41,10 @@ ASLEEP_SECONDS = 1.0
 LEAST_WAIT = 0.25
 RETURNS_PER_SECOND = 200.0
 """How many deliveries to receivers that are away come back at most, of one process."""
-CROWD_SECONDS = 1.0
-"""By how much of their time the POSTs under a rate may come too early, all together: what waits in
-the broker does not come back to the moment."""
+CROWD_SECONDS, CROWD = 5.0, 5
+"""So many seconds' worth of POSTs under a rate, and so many more, may come too early: what waits in
+the broker does not come back to the moment, nor to the process that reserved it. With a fifth of
+this, four processes lose a fifth of a low rate."""
 MAX_KEPT = 100_000
 
 
@@ -225,7 +226,7 @@ class Limits:
             return room or self._soon(share, now)
         # Those that reserved with a process that has ended come beside all others, and many that
         # were late may come at once.
-        crowd = share.posts.ahead(1 / rate, now) > CROWD_SECONDS + 1 / rate
+        crowd = share.posts.ahead(1 / rate, now) > CROWD_SECONDS + CROWD / rate
         queue = not reserved and self._ahead(share, rate, now)
         if crowd or queue or not (room or self._soon(share, now)):
             return False
