@@ -2,6 +2,7 @@ from bisect import insort
 from collections import deque
 from functools import partial
 from itertools import accumulate, pairwise
+from random import Random
 
 import pytest
 from hypothesis import given, settings
@@ -553,6 +554,26 @@ def test_a_rate_is_kept_though_another_process_gave_away_the_same_moments(
         within = [moment for moment in posted if first <= moment < first + 10]
         assert len(within) <= rate * (10 + CROWD_SECONDS) + CROWD + 2
     assert 60 * rate * 0.9 - 2 <= len(posted) <= rate * (60 + CROWD_SECONDS) + CROWD + 2
+
+
+def test_several_deliverers_keep_a_rate_together_and_lose_little_of_it() -> None:
+    clock, chance, rate, count = Clock(), Random(1), 2.0, 400
+    desks = [Limits(PLENTY, 1000, clock) for _ in range(4)]
+    for desk in desks:
+        desk.count(len(desks))
+    # What one has reserved comes back to any.
+    coming, posted = [(clock.now, False)] * count, list[float]()
+    while coming:
+        moment, reserved = coming.pop(0)
+        clock.now = max(clock.now, moment)
+        desk, delivery = chance.choice(desks), Delivery()
+        desk.admit(JOE, rate, reserved, delivery.go, delivery.park)
+        if delivery.went:
+            posted.append(clock.now)
+            desk.release(JOE, 0.0, 0.0, False)
+        else:
+            insort(coming, (clock.now + delivery.wait, True))
+    assert 0.87 * rate <= count / (posted[-1] - posted[0]) <= 1.05 * rate
 
 
 def test_a_rate_is_divided_among_the_deliverers() -> None:
