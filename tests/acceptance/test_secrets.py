@@ -66,9 +66,8 @@ class Planted:
     """What must be found nowhere."""
 
     def __init__(self) -> None:
-        self.key, self.old_key, self.broker, self.proxy = (
-            secrets.token_urlsafe(24) for _ in range(4)
-        )
+        # Of no letters but these: one that begins with a hyphen would be an option of rabbitmqctl.
+        self.key, self.old_key, self.broker, self.proxy = (secrets.token_hex(24) for _ in range(4))
         self.signing: list[str] = []
 
     def forms(self) -> dict[str, str]:
