@@ -166,11 +166,12 @@ class DeliveryHandler:
         attempt.answer(Outcome(publish=[parked]))
 
     def _on_result(self, attempt: "_Attempt", target: Target, result: Result, took: Took) -> None:
-        asked = _retry_after(result, self._clock()) or 0.0
+        now = self._clock()
+        asked = _retry_after(result, now) or 0.0
         self._limits.release(target.listener, *took, is_away(result), asked)
         attempt.seconds = took.total
         try:
-            verdict = judge(result, attempt.delivery, target, attempt.began, self._clock())
+            verdict = judge(result, attempt.delivery, target, attempt.began, now)
         except Exception as error:
             verdict = self._policy_failed(target, error)
         self._end(attempt, verdict)

@@ -71,8 +71,9 @@ class Log:
     def write(self, row: Row, done: Done) -> None:
         """Take `row`; `done` is called, from the log's thread, when it is written."""
         with self._arrived:
-            self._waiting.append(_Entry(row, done))
-            self._unwritten.add((row.delivery, row.run, row.number))
+            entry = _Entry(row, done)
+            self._waiting.append(entry)
+            self._unwritten.add(entry.key)
             self._arrived.notify()
 
     def has(self, delivery: DeliveryMessage) -> bool:
@@ -129,12 +130,8 @@ class Log:
             self._keep(batch, error)
             return
         for entry in batch:
-            self._forget(entry)
+            self._unwritten.discard(entry.key)
             entry.finish()
-
-    def _forget(self, entry: "_Entry") -> None:
-        row = entry.row
-        self._unwritten.discard((row.delivery, row.run, row.number))
 
     def _keep(self, batch: list["_Entry"], error: Exception) -> None:
         wait = self._backoff.failed()
@@ -150,7 +147,7 @@ class Log:
                 entry.finish()
         while len(self._waiting) > MAX_KEPT:
             dropped = self._waiting.popleft()
-            self._forget(dropped)
+            self._unwritten.discard(dropped.key)
             logger.error("An attempt is dropped from the log: %s", dropped.row.attempt())
         if self._stopping:
             time.sleep(min(wait, STOPPING_SECONDS))
@@ -160,10 +157,11 @@ class Log:
 
 
 class _Entry:
-    __slots__ = ("_done", "row", "taken")
+    __slots__ = ("_done", "key", "row", "taken")
 
     def __init__(self, row: Row, done: Done) -> None:
         self.row = row
+        self.key: _Key = (row.delivery, row.run, row.number)
         self.taken = time.monotonic()
         self._done: Done | None = done
 

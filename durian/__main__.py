@@ -9,6 +9,7 @@ import sys
 from django.core.management import execute_from_command_line
 
 from durian.demo.place import use_temporary_database
+from durian.stopping import INTERRUPTED
 
 SETTINGS = "DJANGO_SETTINGS_MODULE"
 DEMO = "durian.demo.settings"
@@ -33,7 +34,7 @@ def main() -> None:
         execute_from_command_line([sys.argv[0], "durian", *arguments])
     except KeyboardInterrupt:
         # While the site was being loaded: nothing has begun.
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
 
 
 if __name__ == "__main__":

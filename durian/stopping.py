@@ -6,6 +6,8 @@ import signal
 from durian.wire.wakeup import Wakeup, wait_readable
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
+INTERRUPTED = 130
+"""The exit code that shells give a program that Ctrl-C has ended: 128 + SIGINT."""
 
 
 class Stopping:

@@ -11,6 +11,7 @@ from django.db import Error as DatabaseError
 from durian import simulator
 from durian.cli import dead, demo, prune, rekey, replay, run, status, topology
 from durian.errors import DurianError
+from durian.stopping import INTERRUPTED
 
 SUBCOMMANDS = {
     "topology": topology,
@@ -22,8 +23,6 @@ SUBCOMMANDS = {
     "demo": demo,
     "receiver": simulator,
 }
-INTERRUPTED = 130
-"""The exit code that shells give a program that Ctrl-C has ended: 128 + SIGINT."""
 UNREAD = 141
 """The exit code that shells give a program whose output nobody reads on: 128 + SIGPIPE."""
 
