@@ -167,8 +167,10 @@ class DeliveryHandler:
 
     def _on_result(self, attempt: "_Attempt", target: Target, result: Result, took: Took) -> None:
         now = self._clock()
-        asked = _retry_after(result, now) or 0.0
-        self._limits.release(target.listener, *took, is_away(result), asked)
+        away = is_away(result)
+        # Only then: to read an answer's headers takes as long as all that the rest of it does.
+        asked = _retry_after(result, now) if away else None
+        self._limits.release(target.listener, *took, away, asked or 0.0)
         attempt.seconds = took.total
         try:
             verdict = judge(result, attempt.delivery, target, attempt.began, now)
