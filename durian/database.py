@@ -7,6 +7,10 @@ from django.db import Error, connections
 
 from durian.errors import Unavailable
 
+SILENT_SECONDS = 30
+"""How long a database's machine may not answer at all. Then it is gone, and could tell nobody; by
+itself TCP finds out after 15 minutes, or after two hours while a statement is waited for."""
+
 
 @contextmanager
 def available(using: str) -> Iterator[None]:
@@ -29,3 +33,20 @@ def own_connections() -> Iterator[None]:
         yield
     finally:
         connections.close_all()
+
+
+def give_up_on_silence(seconds: int = SILENT_SECONDS) -> None:
+    """Let each connection to PostgreSQL that is made from now on end after so much silence.
+
+    It is its machine that has to answer: a statement may take as long as it takes. What the site's
+    OPTIONS say of the same holds (libpq 12 or newer, tcp(7)).
+    """
+    probes = {
+        "tcp_user_timeout": seconds * 1000,
+        "keepalives_idle": seconds // 3,
+        "keepalives_interval": seconds // 6,
+    }
+    for alias in connections:
+        if connections[alias].vendor == "postgresql":
+            options = connections.settings[alias]["OPTIONS"]
+            options.update(probes | options)

@@ -10,9 +10,11 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from django.db import connections
 
 from durian import roles
 from durian.cli.run import run, run_until_stopped
+from durian.database import SILENT_SECONDS
 
 
 class Passing:
@@ -61,12 +63,25 @@ def undone() -> Iterator[None]:
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     logger = logging.getLogger("durian")
     level, thresholds = logger.level, gc.get_threshold()
+    options = connections.settings["default"]["OPTIONS"]
+    before = dict(options)
     yield
+    options.clear()
+    options.update(before)
     gc.set_threshold(*thresholds)
     logger.setLevel(level)
     gc.unfreeze()
     for number, handler in handlers.items():
         signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("undone")
+def test_a_database_whose_machine_is_gone_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(roles.ROLES, "deliverer", Passing)
+    monkeypatch.setattr(roles, "is_embedded", lambda: False)
+    run({"subcommand": "deliverer"})
+    options = connections.settings["default"]["OPTIONS"]
+    assert options["tcp_user_timeout"] == SILENT_SECONDS * 1000
 
 
 @pytest.mark.usefixtures("undone")
