@@ -15,7 +15,7 @@ from durian.body import ENVELOPES, PLAIN, encode_body
 from durian.errors import ConfigurationError, InvalidFilter
 from durian.models import Event, Listener
 from durian.names import check_name, fits
-from durian.options import DEFAULT_TIMEOUT, Options
+from durian.options import DEFAULT_TIMEOUT, Options, from_config
 from durian.policy import DEFAULT_POLICY, NO_RETRY, RetryPolicy
 from durian.subscription import IntermediateListener, cleaned
 
@@ -77,6 +77,7 @@ class Hook:
                 f"Hook {self.name!r}: envelope is {self.envelope!r}; it must be one of "
                 f"{', '.join(ENVELOPES)}."
             )
+        self._check_options()
         self.verbose_name = self.verbose_name or self.name
 
     def __repr__(self) -> str:
@@ -173,6 +174,20 @@ class Hook:
 
     def unregistered(self) -> None:
         """Undo what `registered` did. For subclasses."""
+
+    def _check_options(self) -> None:
+        said = {"timeout": self.timeout}
+        if self.max_retries is not None:
+            said["max_retries"] = self.max_retries
+        try:
+            from_config(said, Options())
+        except ConfigurationError as error:
+            raise ConfigurationError(f"Hook {self.name!r}: {error}") from error
+        if not isinstance(self.policy, RetryPolicy):
+            raise ConfigurationError(
+                f"Hook {self.name!r}: policy is {self.policy!r}; it must be a RetryPolicy "
+                "(durian.policy)."
+            )
 
     def _passes(self, sender: Any, payload: Mapping[str, Any], listener: Listener) -> bool:
         try:

@@ -49,7 +49,8 @@ def test_whatever_is_an_argument_is_an_attribute_of_a_subclass(key: str) -> None
 @pytest.mark.parametrize("key", ATTRIBUTES)
 def test_the_argument_wins_over_the_attribute(key: str) -> None:
     kind = type("Paid", (Hook,), {"name": "order.paid", key: ATTRIBUTES[key]})
-    argument = "plain" if key == "envelope" else getattr(Hook, key) or ["another"]
+    another = {"envelope": "plain", "max_retries": 3}
+    argument = another.get(key) or getattr(Hook, key) or ["another"]
     assert getattr(kind(**{key: argument}), key) == argument != ATTRIBUTES[key]
 
 
@@ -81,6 +82,22 @@ def test_a_name_must_be_words_joined_by_dots(name: str) -> None:
 def test_an_unknown_envelope_is_refused() -> None:
     with pytest.raises(ConfigurationError, match=r"'myhook': envelope is 'xml'.*plain, standard"):
         Hook("myhook", envelope="xml")
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("timeout", "4"),
+        ("timeout", None),
+        ("timeout", 60),
+        ("max_retries", "3"),
+        ("max_retries", -1),
+        ("policy", [1, 2]),
+    ],
+)
+def test_options_that_no_delivery_could_have_are_refused(option: str, value: Any) -> None:
+    with pytest.raises(ConfigurationError, match=f"'myhook': {option}.* must be a"):
+        Hook("myhook", **{option: value})
 
 
 def test_the_options_are_what_the_hook_says() -> None:
