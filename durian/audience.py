@@ -3,6 +3,7 @@
 from typing import Any
 
 from durian import match
+from durian.database import available_to_the_site
 from durian.hook import Hook
 from durian.names import fits, is_pattern
 from durian.patterns import Patterns
@@ -45,7 +46,10 @@ class Audience:
             del self._exact[shelf.hook]
 
     def matching(self, hook: str, payload: Any) -> list[int]:
-        """Return the listeners that want an event of `hook` with `payload`."""
+        """Return the listeners that want an event of `hook` with `payload`.
+
+        Raises Unavailable when a hook's own `event_filter` asks a database that is away.
+        """
         exact = self._exact.get(hook)
         found = exact.matching(hook, payload) if exact else []
         for shelf in self._patterns.fitting(hook):
@@ -91,11 +95,12 @@ class _Shelf:
         hook = hooks.get(name)
         if hook is None or not has_own_filter(hook):
             return self._index.matching(payload)
-        return [
-            listener
-            for listener, conditions in self._conditions.items()
-            if hook.event_filter(None, payload, conditions)
-        ]
+        with available_to_the_site():
+            return [
+                listener
+                for listener, conditions in self._conditions.items()
+                if hook.event_filter(None, payload, conditions)
+            ]
 
 
 def has_own_filter(hook: Hook) -> bool:

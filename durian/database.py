@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from django.db import Error, connections
+from django.db import Error, InterfaceError, OperationalError, connections
 
 from durian.errors import Unavailable
 
@@ -24,6 +24,21 @@ def available(using: str) -> Iterator[None]:
     except Error as error:
         connections[using].close()
         raise Unavailable(f"The database {using!r} is away: {error}") from error
+
+
+@contextmanager
+def available_to_the_site() -> Iterator[None]:
+    """Turn what the site's own code meets into Unavailable: it may ask any of its databases.
+
+    Those of this thread's connections that have been lost are dropped. What else a database may
+    say, of a wrong query say, is the code's own fault, and raised as it is.
+    """
+    try:
+        yield
+    except (OperationalError, InterfaceError) as error:
+        for connection in connections.all(initialized_only=True):
+            connection.close_if_unusable_or_obsolete()
+        raise Unavailable(f"A database is away: {error}") from error
 
 
 @contextmanager

@@ -59,7 +59,10 @@ class Listeners:
                     self._refresh()
 
     def matching(self, hook: str, payload: Any) -> list[int]:
-        """Return the ids of the listeners that want an event of `hook` with `payload`."""
+        """Return the ids of the listeners that want an event of `hook` with `payload`.
+
+        Raises Unavailable when a hook's own `event_filter` asks a database that is away.
+        """
         with self._using:
             return self._audience.matching(hook, payload)
 

@@ -3,11 +3,14 @@
 import gc
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
 from django.core import serializers
+from django.core.exceptions import FieldError
+from django.core.management import call_command
 from django.db import connection, transaction
 from django.utils import timezone
 from pytest_django.fixtures import Settings
@@ -116,6 +119,45 @@ def test_a_hook_with_a_filter_of_its_own_is_asked(kept: Listeners) -> None:
         assert found(kept, "person.north", region="south") == [south.pk]
         south.delete()
         assert found(kept, "person.north", region="south") == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_a_filter_of_its_own_asks_may_be_away(kept: Listeners) -> None:
+    cut = {
+        "postgresql": "SELECT pg_terminate_backend(pg_backend_pid())",
+        "sqlite": "SELECT * FROM a_table_to_come",
+    }
+    statements = [cut[connection.vendor], "SELECT 1"]
+
+    class Asking(Hook):
+        name = "person.asking"
+
+        def event_filter(self, sender: Any, payload: Any, match_dict: Any) -> bool:
+            with connection.cursor() as cursor:
+                cursor.execute(statements.pop(0))
+                return bool(cursor.fetchone())
+
+    with registered(Asking()):
+        one = make("person.asking")
+        kept.refresh()
+        with pytest.raises(Unavailable, match="A database is away"):
+            kept.matching("person.asking", {})
+        assert kept.matching("person.asking", {}) == [one.pk]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_wrong_query_of_a_filter_of_its_own_is_its_own_fault(kept: Listeners) -> None:
+    class Wrong(Hook):
+        name = "person.wrong"
+
+        def event_filter(self, sender: Any, payload: Any, match_dict: Any) -> bool:
+            return bool(Listener.objects.order_by(payload["field"]))
+
+    with registered(Wrong()):
+        make("person.wrong")
+        kept.refresh()
+        with pytest.raises(FieldError):
+            kept.matching("person.wrong", {"field": "colour"})
 
 
 def test_a_stored_filter_that_is_invalid_stops_nobody_else(
@@ -292,6 +334,18 @@ def test_a_database_restored_from_a_backup_is_noticed() -> None:
     assert found(kept) == [backup.pk]
     newest = make()
     assert found(kept) == [backup.pk, newest.pk]
+
+
+def test_a_fixture_of_an_earlier_time_is_noticed(kept: Listeners, tmp_path: Path) -> None:
+    first, second = make().pk, make().pk
+    fixture = tmp_path / "durian.json"
+    call_command("dumpdata", "durian", output=str(fixture))
+    Listener.objects.get(pk=second).delete()
+    for _ in range(5):
+        make().delete()
+    assert found(kept) == [first]
+    call_command("loaddata", str(fixture), verbosity=0)
+    assert found(kept) == [first, second]
 
 
 def test_what_was_known_before_a_backup_was_restored_takes_no_memory() -> None:
