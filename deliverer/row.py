@@ -3,6 +3,9 @@
 from datetime import datetime
 from typing import NamedTuple
 
+from django.conf import settings
+from django.utils import timezone
+
 from durian.models import Attempt
 
 
@@ -24,4 +27,8 @@ class Row(NamedTuple):
 
     def attempt(self) -> Attempt:
         """Return it as a model, which is not saved."""
-        return Attempt(**self._asdict())
+        attempt = Attempt(**self._asdict())
+        if not settings.USE_TZ:
+            # Such a site's times are those of its own zone; only PostgreSQL would take others.
+            attempt.started_at = timezone.make_naive(self.started_at)
+        return attempt

@@ -2,10 +2,10 @@
 
 import json
 from collections.abc import Mapping
+from datetime import datetime, timezone
 from typing import Any
 
 from django.core.serializers.json import DjangoJSONEncoder
-from django.utils import timezone
 
 from durian.conf import config
 from durian.errors import MessageError, PayloadError
@@ -27,7 +27,7 @@ def encode_body(hook: str, envelope: str, payload: Mapping[str, Any]) -> str:
     try:
         document = dict(payload)
         if envelope == STANDARD:
-            document = {"type": hook, "timestamp": timezone.now(), "data": document}
+            document = {"type": hook, "timestamp": datetime.now(timezone.utc), "data": document}
         # ASCII only, so that characters are bytes.
         body = _ENCODER.encode(document)
     except (TypeError, ValueError, RecursionError) as error:

@@ -9,7 +9,7 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.utils.timezone import localtime
+from django.utils.timezone import get_current_timezone
 from django.utils.translation import gettext as _
 
 from durian.conf import config
@@ -170,4 +170,5 @@ def _resumed(pk: int, since: datetime) -> str:
         "now: manage.py durian replay --listener %(pk)d --since %(since)s --failed"
     )
     moment = since.astimezone(timezone.utc).isoformat(timespec="seconds")
-    return text % {"local": localtime(since).strftime("%Y-%m-%d %H:%M"), "pk": pk, "since": moment}
+    local = since.astimezone(get_current_timezone()).strftime("%Y-%m-%d %H:%M")
+    return text % {"local": local, "pk": pk, "since": moment}

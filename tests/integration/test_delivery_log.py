@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from django.db.models.signals import post_save
 from django.utils import timezone as clock
+from pytest_django.fixtures import Settings
 
 from deliverer import log as log_module
 from deliverer.gone import LOOK_SECONDS, Disabler
@@ -155,6 +156,13 @@ def test_what_an_attempt_came_to_is_in_the_log() -> None:
     assert kept | {"answer": bytes(kept["answer"])} == one._asdict() | ids
     assert other.status is None
     assert {field.attname for field in Attempt._meta.concrete_fields} == {"id", *Row._fields}
+
+
+def test_a_site_whose_times_have_no_zone_has_a_log_too(settings: Settings) -> None:
+    settings.USE_TZ = False
+    one = attempt()
+    assert write_all([one]) == 1
+    assert Attempt.objects.get().started_at == clock.make_naive(one.started_at)
 
 
 def test_a_row_that_the_database_refuses_is_dropped_alone(

@@ -308,6 +308,15 @@ def test_a_listener_is_paused_and_resumed(client: Client, listener: Listener) ->
     assert f"durian replay --listener {listener.pk} --since " in page
 
 
+def test_a_listener_is_resumed_where_times_have_no_zone(
+    client: Client, listener: Listener, settings: Settings
+) -> None:
+    settings.USE_TZ = False
+    client.post(f"/hooks/{listener.pk}/pause/")
+    page = text(client.post(f"/hooks/{listener.pk}/resume/", follow=True))
+    assert f"durian replay --listener {listener.pk} --since " in page
+
+
 def test_what_staff_disabled_only_staff_resumes(
     client: Client, staff: Client, listener: Listener
 ) -> None:

@@ -43,6 +43,14 @@ def test_the_standard_envelope_has_type_timestamp_and_data() -> None:
     assert datetime.fromisoformat(body["timestamp"].replace("Z", "+00:00")).tzinfo
 
 
+def test_the_standard_envelope_has_the_time_in_utc_whatever_the_site_s_is(
+    settings: Settings,
+) -> None:
+    settings.USE_TZ = False
+    body = json.loads(encode_body("person", STANDARD, {"name": "Joe"}))
+    assert body["timestamp"].endswith("Z")
+
+
 def test_what_django_encodes_is_encoded() -> None:
     key = uuid.UUID(int=1)
     payload = {
