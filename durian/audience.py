@@ -1,13 +1,17 @@
 """Who wants an event: the listeners' filters, by hook and by pattern of hooks."""
 
+import logging
 from typing import Any
 
 from durian import match
 from durian.database import available_to_the_site
+from durian.errors import Unavailable
 from durian.hook import Hook
 from durian.names import fits, is_pattern
 from durian.patterns import Patterns
 from durian.registry import hooks
+
+logger = logging.getLogger("durian")
 
 
 class Audience:
@@ -48,7 +52,8 @@ class Audience:
     def matching(self, hook: str, payload: Any) -> list[int]:
         """Return the listeners that want an event of `hook` with `payload`.
 
-        Raises Unavailable when a hook's own `event_filter` asks a database that is away.
+        A hook's own `event_filter` may raise: that is for the listener at fault alone, unless it
+        does so for all of them. Raises Unavailable when it asks a database that is away.
         """
         exact = self._exact.get(hook)
         found = exact.matching(hook, payload) if exact else []
@@ -95,12 +100,24 @@ class _Shelf:
         hook = hooks.get(name)
         if hook is None or not has_own_filter(hook):
             return self._index.matching(payload)
-        with available_to_the_site():
-            return [
-                listener
-                for listener, conditions in self._conditions.items()
-                if hook.event_filter(None, payload, conditions)
-            ]
+        return self._asked_one_by_one(hook, payload)
+
+    def _asked_one_by_one(self, hook: Hook, payload: Any) -> list[int]:
+        found, failures = [], list[Exception]()
+        for listener, conditions in self._conditions.items():
+            try:
+                with available_to_the_site():
+                    if hook.event_filter(None, payload, conditions):
+                        found.append(listener)
+            except Unavailable:
+                raise
+            except Exception as error:
+                logger.exception("Listener %d receives no event: its filter fails.", listener)
+                failures.append(error)
+        if failures and len(failures) == len(self._conditions):
+            # The hook's own fault, most likely: the event is kept, as a dead letter.
+            raise failures[0]
+        return found
 
 
 def has_own_filter(hook: Hook) -> bool:

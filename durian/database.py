@@ -28,17 +28,26 @@ def available(using: str) -> Iterator[None]:
 
 @contextmanager
 def available_to_the_site() -> Iterator[None]:
-    """Turn what the site's own code meets into Unavailable: it may ask any of its databases.
+    """Turn a lost connection that the site's own code meets, to any database, into Unavailable.
 
-    Those of this thread's connections that have been lost are dropped. What else a database may
-    say, of a wrong query say, is the code's own fault, and raised as it is.
+    What a database that is there says, of a wrong query say, is the code's own fault, and raised as
+    it is.
     """
     try:
         yield
     except (OperationalError, InterfaceError) as error:
-        for connection in connections.all(initialized_only=True):
-            connection.close_if_unusable_or_obsolete()
-        raise Unavailable(f"A database is away: {error}") from error
+        if _lost_connections():
+            raise Unavailable(f"A database is away: {error}") from error
+        raise
+
+
+def _lost_connections() -> bool:
+    """Drop those of this thread's connections that were lost, and say whether there are any."""
+    failed = (one for one in connections.all(initialized_only=True) if one.errors_occurred)
+    lost = [one for one in failed if one.connection is None or not one.is_usable()]
+    for connection in lost:
+        connection.close()
+    return bool(lost)
 
 
 @contextmanager
