@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from durian.errors import InvalidFilter
 from durian.match.condition import Condition, ElementCondition
-from durian.match.effort import look_at
+from durian.match.effort import look_at, look_for
 from durian.match.literal import CONTAINERS, MISSING, NUMBERS, check_literal, freeze, same, show
 
 
@@ -110,7 +110,10 @@ class Contains(Condition):
         if isinstance(value, list):
             look_at(len(value))
             return any(same(self.value, item) for item in value)
-        return isinstance(value, str) and isinstance(self.value, str) and self.value in value
+        if not (isinstance(value, str) and isinstance(self.value, str)):
+            return False
+        look_for(self.value, value)
+        return self.value in value
 
 
 class Ordered(ElementCondition):

@@ -1,9 +1,10 @@
 """What filters may cost on one event: a bound on their steps, so that nobody's holds the others up.
 
 Nearly all filters cost nothing that counts. What can is a condition on a long list, which looks at
-every element, and a regular expression on a long text. The steps of both are counted, not timed: no
-answer depends on how busy the machine is. When an event's steps are used up it depends on who was
-asked before; those that have to be asked on every event are, in the order in which they came.
+every element, a comparison with a long list or object, and a search in a long text, for a part of
+it or for a regular expression. The steps of these are counted, not timed: no answer depends on how
+busy the machine is. When an event's steps are used up it depends on who was asked before; those
+that have to be asked on every event are, in the order in which they came.
 """
 
 import logging
@@ -19,8 +20,14 @@ EVENT_STEPS: Final = 300_000_000
 """Steps of all filters on one event; after that each condition has LEAST_STEPS."""
 LEAST_STEPS: Final = 100_000
 ELEMENT: Final = 30
-"""What a look at one element of a list costs. A step is what RE2 does, at worst, for one byte and
-one instruction of its program."""
+"""What a look at one element of a list or an object costs. A step is what RE2 does, at worst, for
+one byte and one instruction of its program."""
+STRIDE: Final = 32
+"""A search costs a step for each character of the text, and one more for each so many of the part:
+where the two are much alike, Python compares most of the part again and again. At worst a step
+takes as long as one of RE2."""
+LONGEST: Final = 256
+"""A part counts as no longer: in all but short texts Python takes linear time for a long one."""
 
 
 class TooMuch(Exception):
@@ -52,8 +59,13 @@ def spend(steps: int) -> None:
 
 
 def look_at(elements: int) -> None:
-    """Count a look at so many elements of a list. Raises TooMuch."""
+    """Count a look at so many elements of a list or an object. Raises TooMuch."""
     spend(elements * ELEMENT)
+
+
+def look_for(part: str, text: str) -> None:
+    """Count a search for a part of a text. Raises TooMuch."""
+    spend(len(text) * (1 + min(len(part), LONGEST) // STRIDE))
 
 
 def within(steps: int, ask: Callable[[], bool]) -> bool | None:

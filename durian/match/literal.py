@@ -2,11 +2,12 @@
 
 import json
 import math
-from collections.abc import Hashable
+from collections.abc import Hashable, Sized
 from enum import Enum
 from typing import Final
 
 from durian.errors import InvalidFilter
+from durian.match.effort import look_at
 
 MAX_DEPTH: Final = 10
 
@@ -35,25 +36,32 @@ def same(literal: object, value: object) -> bool:
     """Whether a filter's literal and a payload's value are the same JSON value.
 
     `true` is not 1, and 1 is 1.0. The recursion is bounded by the literal, which is checked,
-    and not by the payload, which can be nested as deep as its sender likes.
+    and not by the payload, which can be nested as deep as its sender likes. Raises TooMuch.
     """
     if type(literal) is str:  # first, since most are
         return literal == value
     if isinstance(literal, list):
         return (
-            isinstance(value, list)
-            and len(literal) == len(value)
-            and all(map(same, literal, value))
+            isinstance(value, list) and _as_long(literal, value) and all(map(same, literal, value))
         )
     if isinstance(literal, dict):
         return (
             isinstance(value, dict)
+            and _as_long(literal, value)
             and literal.keys() == value.keys()
             and all(same(item, value[key]) for key, item in literal.items())
         )
     if isinstance(literal, bool) or isinstance(value, bool):
         return literal is value
     return bool(literal == value)
+
+
+def _as_long(literal: Sized, value: Sized) -> bool:
+    """Whether they have as many elements, which are looked at then."""
+    if len(literal) != len(value):
+        return False
+    look_at(len(literal))
+    return True
 
 
 def freeze(value: object) -> Hashable:

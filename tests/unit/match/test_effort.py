@@ -14,6 +14,7 @@ LIST = [0] * 100_000
 TEXT = "".join(random.Random(1).choices("ab", k=250_000))
 # Its automaton has a state for each of the last 400 letters: too many to be kept.
 EXPLOSIVE = "(a|b)*a(a|b){400}c"
+OBJECT = {str(n): 0 for n in range(100)}
 
 COSTLY: dict[str, tuple[Json, Json]] = {
     "or": ({"a": {"$or": [{"$eq": number} for number in range(1, 990)]}}, [LIST] * 100),
@@ -23,6 +24,23 @@ COSTLY: dict[str, tuple[Json, Json]] = {
     "objects in a list": ({"a": {str(n): {"$neq": 1} for n in range(900)}}, [{}] * 100_000),
     "ranges": ({"$or": [{"a": {"$gt": n, "$lt": n + 2}} for n in range(1, 400)]}, LIST),
     "contains": ({"$or": [{"a": {"$contains": n}} for n in range(1, 990)]}, LIST),
+    "lists of lists": (
+        {"a": {"$in": [[[0] * 300 + [n]] for n in range(1, 50)]}},
+        [[[0] * 301]] * 200,
+    ),
+    "objects": (
+        {"$or": [{"a": {"$contains": {**OBJECT, "x": n}}} for n in range(1, 50)]},
+        [{**OBJECT, "x": 0}] * 500,
+    ),
+    "equal but for one": (
+        {"$or": [{"a": {"b": {"$eq": [0] * 300 + [n]}}} for n in range(1, 50)]},
+        [{"b": [0] * 301}] * 200,
+    ),
+    "parts of a text": ({"$or": [{"a": {"$contains": f"a{n}"}} for n in range(1, 400)]}, TEXT),
+    "long parts of short texts": (
+        {"$or": [{"a": {"b": {"$contains": "a" * 600 + f"{n:03}"}}} for n in range(1, 60)]},
+        [{"b": "a" * 2000}] * 100,
+    ),
     "a regular expression": ({"a": {"$regex": EXPLOSIVE}}, TEXT),
     "regular expressions": (
         {"$or": [{"a": {"$regex": f"{EXPLOSIVE}{n}"}} for n in range(MAX_REGEXES)]},
