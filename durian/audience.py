@@ -7,6 +7,7 @@ from durian import match
 from durian.database import available_to_the_site
 from durian.errors import Unavailable
 from durian.hook import Hook
+from durian.match import effort
 from durian.names import fits, is_pattern
 from durian.patterns import Patterns
 from durian.registry import hooks
@@ -55,11 +56,15 @@ class Audience:
         A hook's own `event_filter` may raise: that is for the listener at fault alone, unless it
         does so for all of them. Raises Unavailable when it asks a database that is away.
         """
-        exact = self._exact.get(hook)
-        found = exact.matching(hook, payload) if exact else []
-        for shelf in self._patterns.fitting(hook):
-            found.extend(shelf.matching(hook, payload))
-        return found
+        effort.allow(effort.EVENT_STEPS)
+        try:
+            exact = self._exact.get(hook)
+            found = exact.matching(hook, payload) if exact else []
+            for shelf in self._patterns.fitting(hook):
+                found.extend(shelf.matching(hook, payload))
+            return found
+        finally:
+            effort.allow_all()
 
     def _shelf(self, hook: str) -> "_Shelf":
         shelf = self._patterns.get(hook) if is_pattern(hook) else self._exact.get(hook)

@@ -68,15 +68,24 @@ def look_for(part: str, text: str) -> None:
     spend(len(text) * (1 + min(len(part), LONGEST) // STRIDE))
 
 
-def within(steps: int, ask: Callable[[], bool]) -> bool | None:
-    """Return what `ask` returns if it takes no more than `steps`, else None; then none are left."""
+def left() -> float:
+    """Return how many steps are left, infinitely many if none are counted."""
+    return _purse.left
+
+
+def within(steps: float, ask: Callable[[], bool]) -> bool | None:
+    """Return what `ask` returns if it takes no more than `steps`, else None.
+
+    They count to what was allowed before, which may have less left than that.
+    """
+    before = _purse.left
     allow(steps)
     try:
         return ask()
     except TooMuch:
         return None
     finally:
-        allow(0)
+        allow(max(before - (steps - max(_purse.left, 0)), 0))
 
 
 def report(conditions: Sequence[object]) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from durian.match.condition import Condition
-from durian.match.effort import FILTER_STEPS, allow_all, report, within
+from durian.match.effort import FILTER_STEPS, LEAST_STEPS, left, report, within
 
 
 class Filter:
@@ -20,8 +20,8 @@ class Filter:
         A filter that takes too many steps on a payload counts as passed.
         """
         whole = payload if isinstance(payload, dict) else dict(payload)
-        answer = within(FILTER_STEPS, lambda: self.condition.matches(whole))
-        allow_all()
+        steps = min(FILTER_STEPS, max(left(), LEAST_STEPS))
+        answer = within(steps, lambda: self.condition.matches(whole))
         if answer is None:
             report([self.condition])
         return answer is not False
