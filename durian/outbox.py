@@ -61,11 +61,16 @@ def record(
 def dispatch_on_commit(row: EventRow, using: str, outcomes: list[Any]) -> None:
     """Deliver an event of `using` in this process once its transaction commits; fills `outcomes`.
 
-    What goes wrong is logged: the event has happened, whoever hears of it.
+    One that is not for the archive is deleted then. What goes wrong is logged: the event has
+    happened, whoever hears of it.
     """
 
     def dispatch() -> None:
-        dispatch_requested.send(sender=Event, event=row.event(using), outcomes=outcomes)
+        try:
+            dispatch_requested.send(sender=Event, event=row.event(using), outcomes=outcomes)
+        finally:
+            if not row.archive:
+                Event.objects.using(using).filter(pk=row.id).delete()
 
     transaction.on_commit(dispatch, using=using, robust=True)
 

@@ -22,6 +22,7 @@ from deliverer.targets import Targets
 from durian import conf
 from durian.database import own_connections
 from durian.eventrow import EventRow
+from durian.hook import Hook
 from durian.listeners import Listeners
 from durian.matcher import Matcher
 from durian.models import Attempt, Event
@@ -235,7 +236,9 @@ def http_settings() -> Settings:
 
 def dispatch(event: Event) -> list[Attempt]:
     """Deliver `event` in this process, one attempt for each listener, and return the attempts."""
-    listeners = hooks[event.hook].get_listeners(None, event.payload)
+    # One that is not registered is sent by its name all the same, as those of the broker's are.
+    hook = hooks.get(event.hook) or Hook(event.hook)
+    listeners = hook.get_listeners(None, event.payload)
     return deliver_now(event, listeners, http_settings())
 
 

@@ -343,6 +343,18 @@ def test_in_process_each_of_many_is_delivered(
     assert [json.loads(request.body)["n"] for request in receiver.requests] == [1, 2]
 
 
+def test_in_process_a_hook_need_not_be_registered_and_its_events_not_be_kept(
+    receiver: Receiver, django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks
+) -> None:
+    hook = Hook(name="myhook", asynchronous=False, archive=False)
+    hook.add_listener(receiver.url())
+    with django_capture_on_commit_callbacks(execute=True):
+        sent = hook.send(name="Joe")
+    assert sent
+    assert [attempt.outcome for attempt in sent.outcomes] == ["delivered"]
+    assert not Event.objects.exists()
+
+
 def test_what_fails_in_process_does_not_undo_what_happened(
     django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks,
 ) -> None:
