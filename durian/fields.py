@@ -36,9 +36,11 @@ def value_of(instance: models.Model, name: str) -> Any:
 
 
 def _column(instance: models.Model, field: "models.Field[Any, Any]") -> Any:
+    known = vars(instance)
+    if field.attname not in known or hasattr(known[field.attname], "resolve_expression"):
+        # Deferred, or saved as F("count") + 1, say: only the database knows what it is. None of a
+        # row that is not there yet.
+        row = type(instance)._base_manager.using(instance._state.db).filter(pk=instance.pk)
+        return row.values_list(field.name, flat=True).first()
     value = field.value_from_object(instance)
-    if hasattr(value, "resolve_expression"):
-        # Saved as F("count") + 1, say: only the database knows what has become of it.
-        saved = type(instance)._base_manager.using(instance._state.db).filter(pk=instance.pk)
-        return saved.values_list(field.name, flat=True).get()
     return value.name if isinstance(value, FieldFile) else value

@@ -2,8 +2,8 @@
 
 import inspect
 import logging
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
@@ -200,15 +200,21 @@ class Hook:
         self, payloads: Iterable[dict[str, Any]], sender: Any, using: str | None
     ) -> list[Sent]:
         using = using or router.db_for_write(Event)
+        sent: list[Sent] = []
+        with self._silently(using):
+            sent = self._record(payloads, sender, using)
+        return sent
+
+    @contextmanager
+    def _silently(self, using: str | None) -> Iterator[None]:
         try:
-            # The savepoint keeps the caller's transaction usable when the INSERT fails.
+            # The savepoint keeps the caller's transaction usable when a statement fails.
             with transaction.atomic(using=using) if self.fail_silently else nullcontext():
-                return self._record(payloads, sender, using)
+                yield
         except Exception:
             if not self.fail_silently:
                 raise
             logger.exception("An event of %r was not recorded.", self.name)
-            return []
 
     def _record(self, payloads: Iterable[dict[str, Any]], sender: Any, using: str) -> list[Sent]:
         prepared = (self.prepare_payload(sender, payload) for payload in payloads)

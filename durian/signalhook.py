@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import models
-from django.db.models.signals import m2m_changed
+from django.db.models.signals import m2m_changed, post_delete, pre_delete
 from django.dispatch import Signal
 
 from durian.errors import ConfigurationError
@@ -70,6 +70,7 @@ class ModelHook(SignalHook):
 
     `provides_args` names the fields. Without it all fields are sent but the primary key and those
     named or typed like a secret (password, token, secret, key). Fixtures (`raw`) raise no event.
+    What a hook on post_delete sends is read before the row is deleted.
     """
 
     model: type[models.Model] | None = None
@@ -94,6 +95,20 @@ class ModelHook(SignalHook):
             )
         self.sender = self.model
         self.provides_args = list(self.provides_args) or self.get_model_default_fields()
+
+    def connect(self, sender: Any = None) -> None:
+        """Raise an event whenever `sender` (default: the model) sends the signal."""
+        super().connect(sender)
+        if self.signal is post_delete:
+            pre_delete.connect(
+                self._on_pre_delete, sender=self._or_own(sender), weak=False, dispatch_uid=self._uid
+            )
+
+    def disconnect(self, sender: Any = None) -> None:
+        """Stop what `connect(sender)` began."""
+        super().disconnect(sender)
+        if self.signal is post_delete:
+            pre_delete.disconnect(sender=self._or_own(sender), dispatch_uid=self._uid)
 
     def send_many(
         self, payloads: Iterable[Any], *, sender: Any = None, using: str | None = None
@@ -120,4 +135,17 @@ class ModelHook(SignalHook):
         instance = payload.get("instance")
         if instance is None:
             return super().prepare_payload(sender, payload)
+        if self._uid in vars(instance):
+            values: dict[str, Any] | None = vars(instance).pop(self._uid)
+            return values
+        return self._values(instance)
+
+    def _on_pre_delete(self, instance: models.Model, using: str | None = None, **_: object) -> None:
+        # By post_delete nothing can be read from the row or through its relations any more. The
+        # instance is the same one then. With fail_silently None stays: no event.
+        vars(instance)[self._uid] = None
+        with self._silently(using):
+            vars(instance)[self._uid] = self._values(instance)
+
+    def _values(self, instance: models.Model) -> dict[str, Any]:
         return {name: value_of(instance, name) for name in self.provides_args}

@@ -1,0 +1,122 @@
+"""Hooks of models: what an event says of rows that are half read, on their way, or going."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Group, User
+from django.db.models import Value
+from django.db.models.functions import Lower, Upper
+from django.db.models.signals import post_delete, post_save, pre_delete, pre_save
+
+from durian.event import ModelHook
+from durian.models import Event
+from tests.integration.site import registered
+
+pytestmark = pytest.mark.django_db
+
+SENT = ["username", "first_name", "groups"]
+
+
+def raised() -> list[Any]:
+    return [event.payload for event in Event.objects.order_by("id")]
+
+
+# Deleting
+
+
+@pytest.fixture
+def deleted() -> Iterator[ModelHook]:
+    hook = ModelHook(User, post_delete, name="user.deleted", provides_args=SENT)
+    with registered(hook):
+        yield hook
+
+
+@pytest.fixture
+def joe() -> User:
+    user = User.objects.create_user("joe", first_name="Joe")
+    user.groups.add(Group.objects.create(pk=7, name="editors"))
+    return user
+
+
+GONE = {"username": "joe", "first_name": "Joe", "groups": [7]}
+
+
+@pytest.mark.usefixtures("deleted")
+def test_deleting_tells_what_the_instance_did_not_know(joe: User) -> None:
+    User.objects.only("id").get().delete()
+    assert raised() == [GONE]
+    assert not User.objects.exists()
+
+
+@pytest.mark.usefixtures("deleted", "joe")
+def test_deleting_many_tells_what_the_instances_did_not_know() -> None:
+    User.objects.create_user("jim", first_name="Jim")
+    User.objects.defer("first_name").delete()
+    told = sorted(raised(), key=lambda payload: str(payload["username"]))
+    assert told == [{"username": "jim", "first_name": "Jim", "groups": []}, GONE]
+
+
+@pytest.mark.usefixtures("deleted")
+def test_deleting_tells_what_the_database_computed(joe: User) -> None:
+    joe.first_name = Upper("username")
+    joe.save()
+    joe.delete()
+    assert raised() == [{**GONE, "first_name": "JOE"}]
+
+
+@pytest.mark.usefixtures("deleted")
+def test_an_instance_that_is_deleted_twice_is_read_twice(joe: User) -> None:
+    joe.delete()
+    joe.first_name = "Jim"
+    joe.save()
+    joe.delete()
+    assert raised() == [GONE, {"username": "joe", "first_name": "Jim", "groups": []}]
+
+
+def test_each_hook_of_a_deletion_tells_its_own_fields(joe: User) -> None:
+    one = ModelHook(User, post_delete, name="one", provides_args=["username"])
+    two = ModelHook(User, post_delete, name="two", provides_args=["first_name"])
+    with registered(one), registered(two):
+        joe.delete()
+    assert {key for payload in raised() for key in payload} == {"username", "first_name"}
+
+
+def test_a_signal_that_is_sent_by_hand_tells_the_same(deleted: ModelHook, joe: User) -> None:
+    post_delete.send(sender=User, instance=joe, using="default", origin=joe)
+    assert raised() == [GONE]
+
+
+def test_a_hook_that_left_the_registry_reads_nothing_of_a_deletion() -> None:
+    before = pre_delete.has_listeners(User)
+    with registered(ModelHook(User, post_delete, name="user.deleted")):
+        assert pre_delete.has_listeners(User)
+    assert pre_delete.has_listeners(User) is before
+
+
+def test_what_cannot_be_read_silently_stops_no_deletion(
+    joe: User, caplog: pytest.LogCaptureFixture
+) -> None:
+    hook = ModelHook(
+        User, post_delete, name="user", provides_args=["shoe_size"], fail_silently=True
+    )
+    with registered(hook):
+        joe.delete()
+    assert (raised(), User.objects.exists()) == ([], False)
+    assert caplog.messages == ["An event of 'user' was not recorded."]
+
+
+# Saving
+
+
+def test_a_field_that_was_not_read_is_read_for_the_event(joe: User) -> None:
+    with registered(ModelHook(User, post_save, name="user", provides_args=SENT)):
+        User.objects.only("id").get().save()
+    assert raised() == [GONE]
+
+
+def test_before_a_row_is_there_nobody_knows_what_an_expression_will_be() -> None:
+    with registered(ModelHook(User, pre_save, name="user", provides_args=["first_name"])):
+        User.objects.create(username="joe", first_name=Lower(Value("JOE")))
+    assert raised() == [{"first_name": None}]
+    assert User.objects.get().first_name == "joe"
