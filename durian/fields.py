@@ -31,8 +31,10 @@ def value_of(instance: models.Model, name: str) -> Any:
     if isinstance(field, models.Field) and field.concrete and not field.many_to_many:
         return _column(instance, field)
     value = getattr(instance, name)
-    many = isinstance(value, models.Manager)
-    return list(value.values_list("pk", flat=True)) if many else value
+    if not isinstance(value, models.Manager):
+        return value
+    # Not from a replica, which may not have yet what this transaction has written.
+    return list(value.using(instance._state.db).values_list("pk", flat=True))
 
 
 def _column(instance: models.Model, field: "models.Field[Any, Any]") -> Any:

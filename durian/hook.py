@@ -118,9 +118,10 @@ class Hook:
         return match.parse(match_dict or {}).matches(payload)
 
     def get_listeners(self, sender: Any, payload: Mapping[str, Any]) -> list[Listener]:
-        """Return the listeners that receive `payload`, read from the database."""
+        """Return the listeners that receive `payload`, read where they are written."""
         patterns = Q(hook__contains="*") | Q(hook__contains="#")
-        found = Listener.objects.active().filter(Q(hook=self.name) | patterns)
+        home = router.db_for_write(Listener)
+        found = Listener.objects.using(home).active().filter(Q(hook=self.name) | patterns)
         return [
             listener
             for listener in found

@@ -8,8 +8,9 @@ from django.contrib.auth.models import Group, User
 from django.db.models import Value
 from django.db.models.functions import Lower, Upper
 from django.db.models.signals import post_delete, post_save, pre_delete, pre_save
+from pytest_django.fixtures import Settings
 
-from durian.event import ModelHook
+from durian.event import Hook, ModelHook
 from durian.models import Event
 from tests.integration.site import registered
 
@@ -109,9 +110,41 @@ def test_what_cannot_be_read_silently_stops_no_deletion(
 # Saving
 
 
+class Replica:
+    """A router to a replica that has nothing yet."""
+
+    def db_for_read(self, model: type, **hints: Any) -> str:
+        return "other"
+
+    def db_for_write(self, model: type, **hints: Any) -> str:
+        return "default"
+
+    def allow_relation(self, one: Any, other: Any, **hints: Any) -> bool:
+        return True
+
+
+@pytest.mark.django_db(databases=["default", "other"])
+def test_a_replica_that_lags_is_not_asked(settings: Settings, joe: User) -> None:
+    half_read = User.objects.defer("first_name").get()
+    settings.DATABASE_ROUTERS = [Replica()]
+    with registered(ModelHook(User, post_save, name="user", provides_args=SENT)):
+        joe.save()
+        half_read.save()
+    events = Event.objects.using("default").order_by("id")
+    assert [event.payload for event in events] == [GONE, GONE]
+
+
+@pytest.mark.django_db(databases=["default", "other"])
+def test_in_process_listeners_are_read_where_they_are_written(settings: Settings) -> None:
+    settings.DATABASE_ROUTERS = [Replica()]
+    hook = Hook("myhook")
+    listener = hook.add_listener("http://where.joe/")
+    assert hook.get_listeners(None, {}) == [listener]
+
+
 def test_a_field_that_was_not_read_is_read_for_the_event(joe: User) -> None:
     with registered(ModelHook(User, post_save, name="user", provides_args=SENT)):
-        User.objects.only("id").get().save()
+        User.objects.defer("first_name").get().save()
     assert raised() == [GONE]
 
 
