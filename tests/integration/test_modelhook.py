@@ -1,16 +1,19 @@
 """Hooks of models: what an event says of rows that are half read, on their way, or going."""
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import Group, User
 from django.db.models import Value
 from django.db.models.functions import Lower, Upper
-from django.db.models.signals import post_delete, post_save, pre_delete, pre_save
+from django.db.models.signals import m2m_changed, post_delete, post_save, pre_delete, pre_save
 from pytest_django.fixtures import Settings
 
-from durian.event import Hook, ModelHook
+from durian.event import Hook, ModelHook, SignalHook
 from durian.models import Event
 from tests.integration.site import registered
 
@@ -153,3 +156,38 @@ def test_before_a_row_is_there_nobody_knows_what_an_expression_will_be() -> None
         User.objects.create(username="joe", first_name=Lower(Value("JOE")))
     assert raised() == [{"first_name": None}]
     assert User.objects.get().first_name == "joe"
+
+
+# Relations
+
+
+@pytest.fixture
+def tags_changed() -> Iterator[SignalHook]:
+    """The example of the documents, with users for its articles and groups for its tags."""
+    text = (Path(__file__).resolve().parents[2] / "docs/hooks.md").read_text()
+    (example,) = re.findall(r"^class TagsChanged.*?(?=^```)", text, re.MULTILINE | re.DOTALL)
+    names: dict[str, Any] = {
+        "SignalHook": SignalHook,
+        "m2m_changed": m2m_changed,
+        "Article": SimpleNamespace(tags=User.groups),
+    }
+    exec(example, names)  # noqa: S102  (it is ours)
+    with registered(names["TagsChanged"]()) as hook:
+        yield hook
+
+
+@pytest.mark.usefixtures("tags_changed")
+def test_the_documents_example_tells_which_side_is_which() -> None:
+    user, group = User.objects.create_user("joe", pk=5), Group.objects.create(pk=7, name="editors")
+    user.groups.add(group)
+    group.user_set.remove(user)
+    group.user_set.add(user)
+    user.groups.clear()
+    group.user_set.clear()
+    assert raised() == [
+        {"action": "post_add", "articles": [5], "tags": [7]},
+        {"action": "post_remove", "articles": [5], "tags": [7]},
+        {"action": "post_add", "articles": [5], "tags": [7]},
+        {"action": "post_clear", "articles": [5], "tags": []},
+        {"action": "post_clear", "articles": [], "tags": [7]},
+    ]
