@@ -72,6 +72,11 @@ class Hook:
                 raise TypeError(f"{type(self).__name__} takes no argument {key!r}.")
             setattr(self, key, value)
         check_name(self.name)
+        if isinstance(self.provides_args, str):
+            raise ConfigurationError(
+                f"Hook {self.name!r}: provides_args is the string {self.provides_args!r}; it must "
+                f"be a list of names: [{self.provides_args!r}]."
+            )
         if self.envelope not in ENVELOPES:
             raise ConfigurationError(
                 f"Hook {self.name!r}: envelope is {self.envelope!r}; it must be one of "

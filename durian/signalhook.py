@@ -88,6 +88,11 @@ class ModelHook(SignalHook):
         super().__init__(**attributes)
         if self.model is None:
             raise ConfigurationError(f"Hook {self.name!r} has no model; set `model = …`.")
+        if not isinstance(self.model, type) or not issubclass(self.model, models.Model):
+            raise ConfigurationError(
+                f"Hook {self.name!r}: model is {self.model!r}; it must be the model's class: "
+                "import it."
+            )
         if self.signal is m2m_changed:
             raise ConfigurationError(
                 f"Hook {self.name!r}: no model sends m2m_changed, the table between two does; make "

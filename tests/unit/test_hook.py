@@ -1,7 +1,9 @@
+import re
 from typing import Any
 
 import pytest
 from django import forms
+from django.contrib.auth.models import User
 from django.dispatch import Signal
 
 from durian.errors import ConfigurationError
@@ -100,6 +102,11 @@ def test_options_that_no_delivery_could_have_are_refused(option: str, value: Any
         Hook("myhook", **{option: value})
 
 
+def test_one_name_that_is_no_list_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match=r"'myhook': provides_args is .*: \['total'\]\."):
+        Hook("myhook", provides_args="total")
+
+
 def test_the_options_are_what_the_hook_says() -> None:
     policy = RetryPolicy.schedule([1, 2, 3])
     assert Hook("myhook").options == Options(timeout=4, policy=DEFAULT_POLICY)
@@ -116,6 +123,12 @@ def test_a_hook_without_a_signal_cannot_be_connected() -> None:
 def test_a_hook_without_a_model_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="'myhook' has no model"):
         ModelHook(signal=Signal(), name="myhook")
+
+
+@pytest.mark.parametrize("model", ["people.Person", User.objects, dict])
+def test_a_model_that_is_no_class_of_a_model_is_refused(model: Any) -> None:
+    with pytest.raises(ConfigurationError, match=rf"'myhook': model is {re.escape(repr(model))}"):
+        ModelHook(model, Signal(), name="myhook")
 
 
 def test_the_event_filter_asks_the_filter_language() -> None:
