@@ -149,6 +149,25 @@ def check_production(**_: Any) -> list[CheckMessage]:
     return found
 
 
+def check_names(**_: Any) -> list[CheckMessage]:
+    """W004: a hook sends what its model does not have."""
+    return [
+        checks.Warning(
+            f"The hook {hook.name!r} sends {name!r}, which {hook.model.__name__} has neither as a "
+            "field nor as an attribute: its signal would raise AttributeError.",
+            hint="Correct provides_args, or have prepare_payload make the payload.",
+            id="durian.W004",
+        )
+        for hook in hooks.all()
+        # What prepare_payload makes of the instance itself need not be there.
+        if isinstance(hook, ModelHook)
+        and hook.model
+        and type(hook).prepare_payload is ModelHook.prepare_payload
+        for name in hook.provides_args
+        if not hasattr(hook.model, name)
+    ]
+
+
 ALL: Sequence[Check] = (
     check_settings,
     check_packages,
@@ -156,6 +175,7 @@ ALL: Sequence[Check] = (
     check_outboxes,
     check_transactions,
     check_production,
+    check_names,
 )
 
 

@@ -194,3 +194,29 @@ def test_w003_in_process_without_debug(good: Settings) -> None:
         assert "'myhook'" in the_only("W003")
         good.DEBUG = True
         assert said() == []
+
+
+# W004
+
+
+def test_w004_a_model_has_no_such_thing() -> None:
+    with registered(group_hook(provides_args=["name", "nmae"])):
+        text = the_only("W004")
+    assert "'group'" in text
+    assert "'nmae'" in text
+    assert "Group" in text
+    there = ["id", "pk", "name", "permissions", "user_set"]
+    with registered(group_hook(provides_args=there)):
+        assert said() == []
+
+
+class Counted(ModelHook):
+    """Its payload is not what the instance has."""
+
+    def prepare_payload(self, sender: Any, payload: dict[str, Any]) -> dict[str, Any]:
+        return {"members": payload["instance"].user_set.count()}
+
+
+def test_w004_is_not_about_what_a_hook_makes_itself() -> None:
+    with registered(Counted(Group, post_save, name="group", provides_args=["members"])):
+        assert said() == []
