@@ -162,6 +162,11 @@ class Listener(models.Model):
 
     objects = ListenerQuerySet.as_manager()
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        # A proxy that a site makes: its deletions are signalled by its own class.
+        pre_delete.connect(_remember_deletion, sender=cls)
+
     def __str__(self) -> str:
         return f"{self.hook} → {self.url}"
 

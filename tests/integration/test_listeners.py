@@ -306,6 +306,24 @@ def test_a_listener_may_come_back_under_its_old_number(kept: Listeners) -> None:
     assert DeletedListener.objects.filter(pk=key).exists()
 
 
+class Partner(Listener):
+    """What a site makes of listeners for a page of its own."""
+
+    class Meta:
+        app_label = "partners"
+        proxy = True
+
+
+@pytest.mark.parametrize("which", [lambda: Partner.objects.get(), lambda: Partner.objects.all()])
+def test_what_is_deleted_through_a_proxy_is_not_found(
+    kept: Listeners, which: Callable[[], Any]
+) -> None:
+    listener = make()
+    assert found(kept) == [listener.pk]
+    which().delete()
+    assert found(kept) == []
+
+
 def test_what_was_rolled_back_is_not_seen(kept: Listeners) -> None:
     listener = make()
     assert found(kept) == [listener.pk]
