@@ -38,11 +38,19 @@ def value_of(instance: models.Model, name: str) -> Any:
 
 
 def _column(instance: models.Model, field: "models.Field[Any, Any]") -> Any:
-    known = vars(instance)
-    if field.attname not in known or hasattr(known[field.attname], "resolve_expression"):
-        # Deferred, or saved as F("count") + 1, say: only the database knows what it is. None of a
-        # row that is not there yet.
+    if not _is_known(instance, field):
+        # None of a row that is not there yet.
         row = type(instance)._base_manager.using(instance._state.db).filter(pk=instance.pk)
         return row.values_list(field.name, flat=True).first()
     value = field.value_from_object(instance)
     return value.name if isinstance(value, FieldFile) else value
+
+
+def _is_known(instance: models.Model, field: "models.Field[Any, Any]") -> bool:
+    """Say whether the instance has the field's value; if not, only the database knows it."""
+    if field.attname not in vars(instance):
+        return False  # It is deferred.
+    if getattr(field, "generated", False):  # Django has these since 5.0.
+        return False  # An UPDATE does not tell what it has become.
+    # Saved as F("count") + 1, say.
+    return not hasattr(vars(instance)[field.attname], "resolve_expression")

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import Group, User
+from django.db import connection, models
 from django.db.models import Value
 from django.db.models.functions import Lower, Upper
 from django.db.models.signals import m2m_changed, post_delete, post_save, pre_delete, pre_save
@@ -20,6 +21,18 @@ from tests.integration.site import registered
 pytestmark = pytest.mark.django_db
 
 SENT = ["username", "first_name", "groups"]
+
+
+class Line(models.Model):
+    """A model whose total the database makes; its table is made by the test that needs it."""
+
+    pieces = models.IntegerField()
+    total = models.GeneratedField(
+        expression=models.F("pieces") * 3, output_field=models.IntegerField(), db_persist=True
+    )
+
+    class Meta:
+        app_label = "shop"
 
 
 def raised() -> list[Any]:
@@ -191,3 +204,19 @@ def test_the_documents_example_tells_which_side_is_which() -> None:
         {"action": "post_clear", "articles": [5], "tags": []},
         {"action": "post_clear", "articles": [], "tags": [7]},
     ]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_the_database_generates_is_sent_as_it_is_now() -> None:
+    with connection.schema_editor() as editor:
+        editor.create_model(Line)
+    try:
+        line = Line(pieces=2)
+        line.save()
+        line.pieces = 10
+        line.save()
+        hook = ModelHook(Line, post_save, name="line")
+        assert hook.prepare_payload(Line, {"instance": line}) == {"pieces": 10, "total": 30}
+    finally:
+        with connection.schema_editor() as editor:
+            editor.delete_model(Line)
