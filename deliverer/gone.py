@@ -80,7 +80,8 @@ def _fails_for(listener: Listener, age: timedelta) -> bool:
 
 def _disable(listener: Listener, reason: str) -> None:
     try:
-        listener.set_state(Listener.State.DISABLED, reason)
+        if not listener.set_state(Listener.State.DISABLED, reason):
+            return  # Somebody has changed it meanwhile: the next answer tells.
     except Error:
         raise  # The whole batch waits for the database.
     except Exception:

@@ -6,13 +6,13 @@ from uuid import UUID
 from django.contrib import admin
 from django.contrib.auth import get_user_model
 from django.core.paginator import Paginator
-from django.db import transaction
+from django.db import router, transaction
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
-from durian.models import Attempt, Event, Listener
+from durian.models import Attempt, Event, Listener, ListenerClock
 from durian.registry import hooks
 from durian.signals import events_committed
 from durian.web.deliveries import as_text
@@ -143,8 +143,11 @@ class ListenerAdmin(BigTable):
         state: Listener.State,
         reason: str = "",
     ) -> None:
-        with transaction.atomic(using=queryset.db):
-            for listener in queryset:
+        using = router.db_for_write(Listener)
+        with transaction.atomic(using=using):
+            # From here on nobody else changes a listener: each is in the state that is read.
+            ListenerClock.tick(using)
+            for listener in queryset.using(using):
                 listener.set_state(state, reason)
                 self.log_change(request, listener, f"{state.label} {reason}".strip())
         self.message_user(request, _("Done: %(state)s.") % {"state": state.label})

@@ -19,7 +19,7 @@ from durian import ids, match, names, options
 from durian.body import PLAIN, decode_payload
 from durian.conf import config, guard, vault
 from durian.errors import DurianError
-from durian.signing import generate_secret
+from durian.signing import Secret, generate_secret
 
 MAX_SECRETS = 10
 """Secrets that sign at once: each is one more signature in every POST."""
@@ -182,10 +182,24 @@ class Listener(models.Model):
             self.version = ListenerClock.tick(using)
             super().save(*args, **kwargs)
 
-    def set_state(self, state: "Listener.State", reason: str = "") -> None:
-        """Pause, disable or resume, and save."""
-        self.state, self.state_reason, self.state_since = state, reason, timezone.now()
-        self.save(update_fields=["state", "state_reason", "state_since"])
+    def set_state(self, state: "Listener.State", reason: str = "") -> bool:
+        """Pause, disable or resume, save, and return True.
+
+        Nothing is done, and False returned, if somebody else has changed the state, or deleted the
+        listener, since this instance was read.
+        """
+        using = router.db_for_write(type(self), instance=self)
+        with transaction.atomic(using=using):
+            # Whoever else changes a listener waits for the clock's lock until this is committed.
+            ListenerClock.tick(using)
+            known, same = (self.state, self.state_reason), Listener.objects.using(using)
+            if known not in same.filter(pk=self.pk).values_list("state", "state_reason"):
+                return False
+            if self.State.ACTIVE in (self.state, state):  # else it goes on to miss events
+                self.state_since = timezone.now()
+            self.state, self.state_reason = state, reason
+            self.save(using=using, update_fields=["state", "state_reason", "state_since"])
+        return True
 
     def ensure_secret(self) -> None:
         """Give a new listener its first secret."""
@@ -234,7 +248,7 @@ class Listener(models.Model):
     def _kept(self, now: datetime) -> list[dict[str, Any]]:
         kept = json.loads(vault().decrypt(self.secrets)) if self.secrets else []
         return [
-            one
+            one | {"secret": Secret(one["secret"])}
             for one in kept
             if one["until"] is None or datetime.fromisoformat(one["until"]) > now
         ]

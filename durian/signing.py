@@ -22,9 +22,18 @@ MAX_SIGNATURES = 20
 SECRET, PRIVATE_KEY, PUBLIC_KEY = "whsec_", "whsk_", "whpk_"
 
 
+class Secret(str):
+    """A secret that no debugger and no page of an error shows: they show what `repr` says."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}>"
+
+
 def generate_secret() -> str:
     """Return a new shared secret, `whsec_` and 32 random bytes in base64."""
-    return SECRET + _encode(random.token_bytes(32))
+    return Secret(SECRET + _encode(random.token_bytes(32)))
 
 
 def generate_key_pair() -> tuple[str, str]:

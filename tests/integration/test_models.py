@@ -229,6 +229,26 @@ def test_whatever_is_empty_is_an_empty_object(empty: Any) -> None:
     assert (listener.match, listener.config) == ({}, {})
 
 
+def test_a_state_that_somebody_else_has_changed_stays(listener: Listener) -> None:
+    mine = Listener.objects.get(pk=listener.pk)
+    assert listener.set_state(Listener.State.DISABLED, "Disabled by the staff.")
+    assert not mine.set_state(Listener.State.PAUSED)
+    listener.refresh_from_db()
+    assert (listener.state, listener.state_reason) == ("disabled", "Disabled by the staff.")
+    mine.refresh_from_db()
+    listener.delete()
+    assert not mine.set_state(Listener.State.ACTIVE)
+
+
+def test_who_is_disabled_while_paused_misses_events_since_the_pause(listener: Listener) -> None:
+    listener.set_state(Listener.State.PAUSED)
+    paused = listener.state_since
+    listener.set_state(Listener.State.DISABLED, "gone")
+    assert listener.state_since == paused
+    listener.set_state(Listener.State.ACTIVE)
+    assert listener.state_since > paused
+
+
 def test_a_state_is_saved_with_its_reason_and_nothing_else(listener: Listener) -> None:
     before = timezone.now()
     stale = Listener.objects.get(pk=listener.pk)

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from django.contrib.auth.models import User
+from django.db.models.signals import post_save
 from django.test import Client
 from django.urls import URLPattern
 from django.utils import timezone
@@ -257,6 +258,29 @@ def test_a_page_that_fails_tells_nothing_of_a_secret(
         assert planted not in said
         assert planted not in report
     assert conf.config().proxy.startswith("http://me:angelfish")
+
+
+def test_a_receiver_that_fails_while_a_secret_is_made_shows_none(
+    ann: User, listener: Listener, settings: Settings
+) -> None:
+    settings.DEBUG = True
+    old = listener.signing_secrets()[0]
+
+    def fail(**_: Any) -> None:
+        raise RuntimeError("the site's own")
+
+    client = logged_in(ann)
+    client.raise_request_exception = False
+    post_save.connect(fail, sender=Listener)
+    try:
+        said = client.post(address("rotate", listener.pk)).content.decode()
+    finally:
+        post_save.disconnect(fail, sender=Listener)
+    assert "rotate_secret" in said
+    assert "&lt;Secret&gt;" in said
+    assert old not in said
+    assert old[6:] not in said
+    assert "whsec_" not in said
 
 
 def _an_error() -> tuple[Any, Any, Any]:
