@@ -15,8 +15,7 @@ from durian.models import validate_url
 from durian.options import MAX_RATE, MAX_RETRIES, MAX_TIMEOUT, Options, from_config
 from durian.registry import HookRegistry, hooks
 from durian.web import typed
-
-MAX_QUERY = 1000
+from durian.web.typed import MAX_QUERY
 
 RETRY_CHOICES = (
     ("", _("as the event says")),
@@ -25,12 +24,16 @@ RETRY_CHOICES = (
 )
 
 
+def _typed(delay: float) -> str:
+    return repr(float(delay)).removesuffix(".0")
+
+
 class ScheduleField(forms.CharField):
     """Delays in seconds, typed as `5, 300, 1800`; cleaned to a list of numbers, or None."""
 
     def prepare_value(self, value: Any) -> Any:
         """Return the list as it would be typed."""
-        return ", ".join(f"{delay:g}" for delay in value) if isinstance(value, list) else value
+        return ", ".join(map(_typed, value)) if isinstance(value, list) else value
 
     def to_python(self, value: Any) -> Any:
         """Return the numbers. Raises ValidationError for what is none."""
@@ -60,8 +63,11 @@ class HeadersField(forms.CharField):
         for line in lines:
             if ":" not in line:
                 raise ValidationError(_t("Give each header as Name: value, on a line of its own."))
-        pairs = (line.partition(":") for line in lines)
-        return {name.strip(): text.strip() for name, _colon, text in pairs} or None
+        pairs = [line.partition(":") for line in lines]
+        headers = {name.strip(): text.strip() for name, _colon, text in pairs}
+        if len(headers) < len(pairs):
+            raise ValidationError(_t("Give each header once."))
+        return headers or None
 
 
 class HookConfigForm(forms.Form):

@@ -82,9 +82,16 @@ class Editor:
         if not self.payload.is_valid() or not self._filter_is_valid():
             return None
         payload = self.payload.cleaned_data["payload"]
-        if self.hook:
+        if self.hook is None:
+            return match.parse(self.wanted).matches(payload)
+        try:
             return self.hook.event_filter(None, payload, self.wanted)
-        return match.parse(self.wanted).matches(payload)
+        except Exception as error:
+            # The site's own code, which may want more of a payload than that it is JSON.
+            text = _("The event's own filter fails with this payload: %(error)s")
+            why = f"{type(error).__name__}: {error}"
+            self.payload.add_error("payload", text % {"error": why})
+            return None
 
     def create(self, user: Any) -> Listener | None:
         """Save and return a new listener of `user`'s; None when the forms have errors."""
@@ -155,6 +162,8 @@ def _config_of(listener: Listener | None) -> dict[str, Any]:
     retry = listener.config.get("retry")
     schedule = retry.get("schedule") if isinstance(retry, dict) else None
     named = {"url": listener.url, "description": listener.description, "schedule": schedule}
+    if schedule == []:
+        named |= {"retry": False, "schedule": None}  # There is no other way to type it.
     return {**listener.config, **named}
 
 

@@ -4,12 +4,13 @@ from datetime import datetime, timezone
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.utils.timezone import get_current_timezone
+from django.utils.timezone import get_current_timezone, make_naive
 from django.utils.translation import gettext as _
 
 from durian.conf import config
@@ -67,17 +68,25 @@ class ShowDelivery(Page):
 class PauseListener(Page):
     """Let a listener receive nothing for a while."""
 
+    def get(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Show it: who had to log in first comes back so."""
+        return self.redirect("show", self.listener(pk).pk)
+
     def post(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Pause it."""
         listener = self.listener(pk)
-        if listener.state == Listener.State.ACTIVE:
-            listener.set_state(Listener.State.PAUSED)
+        active = listener.state == Listener.State.ACTIVE
+        if active and listener.set_state(Listener.State.PAUSED):
             messages.success(request, _("Paused: nothing is sent."), fail_silently=True)
         return self.redirect("show", pk)
 
 
 class ResumeListener(Page):
     """Let a paused or disabled listener receive events again."""
+
+    def get(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Show it: who had to log in first comes back so."""
+        return self.redirect("show", self.listener(pk).pk)
 
     def post(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Resume it, and say how to get what it missed."""
@@ -86,8 +95,8 @@ class ResumeListener(Page):
             raise PermissionDenied(DISABLED_BY_STAFF)
         if listener.state != Listener.State.ACTIVE:
             missed_since = earliest_missed(listener)
-            listener.set_state(Listener.State.ACTIVE)
-            messages.success(request, _resumed(pk, missed_since), fail_silently=True)
+            if listener.set_state(Listener.State.ACTIVE):
+                messages.success(request, _resumed(pk, missed_since), fail_silently=True)
         return self.redirect("show", pk)
 
 
@@ -151,7 +160,10 @@ def earliest_missed(listener: Listener) -> datetime:
         started_at__gte=listener.state_since,
     )
     first = cancelled.order_by("event").values_list("event", flat=True).first()
-    return min(listener.state_since, raised_at(first)) if first else listener.state_since
+    if first is None:
+        return listener.state_since
+    raised = raised_at(first)
+    return min(listener.state_since, raised if settings.USE_TZ else make_naive(raised))
 
 
 def with_last_attempt(listeners: QuerySet[Listener]) -> QuerySet[Listener]:

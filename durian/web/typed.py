@@ -8,6 +8,9 @@ from typing import Any, NoReturn
 
 from durian import match
 
+MAX_QUERY = 1000
+"""Characters that may be typed beside a choice."""
+
 Row = tuple[int, str]
 """A choice of durian.match.MATCHABLE_CHOICES, and the text beside it."""
 
@@ -19,7 +22,12 @@ _CONST_OF = {condition.operator: const for const, condition in match.CONST_TO_MA
 def read_json(text: str) -> Any:
     """Return the JSON value that `text` spells. Raises ValueError, saying what is wrong."""
     try:
-        value = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
+        value = json.loads(
+            text,
+            parse_constant=_refuse_constant,
+            parse_float=_finite,
+            object_pairs_hook=_each_once,
+        )
         written = json.dumps(value, ensure_ascii=False)
         written.encode()
     except json.JSONDecodeError as error:
@@ -98,10 +106,22 @@ def _candidates(asked: Any) -> Iterator[Row]:
     ((operator, value),) = asked.items()
     if operator == "$or" and isinstance(value, list):
         yield from _candidates(value[-1])
-    elif operator in _CONST_OF and isinstance(value, str):
+    elif operator in _CONST_OF and isinstance(value, str) and _fits_a_line(value):
         yield _CONST_OF[operator], value
         if operator == match.Is.operator:
             yield match.CONDITION_EXACT, json.dumps(value, ensure_ascii=False)
+
+
+def _fits_a_line(text: str) -> bool:
+    return len(text) <= MAX_QUERY and "\r" not in text and "\n" not in text
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        twice = next(key for key in value if [name for name, _ in pairs].count(key) > 1)
+        raise ValueError(f"The JSON has {twice[:40]!r} twice in one object.")
+    return value
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -19,6 +19,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from durian.event import Hook
+from durian.ids import new_event_id
 from durian.models import MAX_SECRETS, Attempt, Event, Listener
 from durian.registry import hooks
 from durian.web import deliveries
@@ -113,6 +114,18 @@ def test_the_secret_is_shown_once(client: Client, ann: User) -> None:
     for path in ("", "edit/", "rotate/", "delete/"):
         assert "whsec_" not in text(client.get(page.replace("secret/", path)))
     assert secret not in str(dict(client.session))
+
+
+def test_nobody_is_shown_the_secret_that_somebody_else_made(
+    client: Client, staff: Client, listener: Listener
+) -> None:
+    page = f"/hooks/{listener.pk}/secret/"
+    staff.post(f"/hooks/{listener.pk}/rotate/")
+    client.post(f"/hooks/{listener.pk}/rotate/")
+    listener.refresh_from_db()
+    newest = listener.signing_secrets()[0]
+    assert newest not in text(staff.get(page))
+    assert newest in text(client.get(page))
 
 
 def test_a_rotated_secret_is_shown_once(client: Client, listener: Listener) -> None:
@@ -237,6 +250,25 @@ def test_a_filter_of_the_hooks_own_is_tried_too(client: Client) -> None:
         hooks.unregister(hook)
 
 
+def test_a_filter_of_the_hooks_own_may_fail_when_it_is_tried(client: Client) -> None:
+    class Adult(Hook):
+        def event_filter(self, sender: Any, payload: Any, match_dict: Any) -> bool:
+            return bool(payload["age"] >= 18)
+
+    hook = hooks.register(Adult("adult"))
+    try:
+        data = {"try": "1", "payload": '{"age": ""}'}
+        page = text(client.post("/hooks/create/?type=adult", data))
+        assert "The event&#x27;s own filter fails with this payload: TypeError" in page
+    finally:
+        hooks.unregister(hook)
+
+
+def test_json_with_a_key_twice_is_refused(client: Client) -> None:
+    twice = '{"age": {"$gte": 1}, "age": {"$lt": 5}}'
+    assert "twice in one object" in text(client.post(CREATE, {"url": URL, "json": twice}))
+
+
 class OwnConfigForm(forms.Form):
     url = forms.CharField()
     headers = forms.JSONField(required=False)
@@ -288,6 +320,28 @@ def test_a_listener_is_edited_without_loss(client: Client, listener: Listener) -
     assert listener.config == {"retry": {"schedule": [5.0, 60.0], "jitter": 0.5}}
 
 
+@pytest.mark.parametrize("part", ["a\nb", "a\rb", "x" * 1001])
+def test_a_text_that_fits_no_line_is_shown_as_json(
+    client: Client, listener: Listener, part: str
+) -> None:
+    listener.match = {"name": {"$startsWith": part}}
+    listener.save()
+    page = f"/hooks/{listener.pk}/edit/"
+    assert "&quot;$startsWith&quot;" in text(client.get(page))
+
+
+def test_a_listener_with_one_attempt_keeps_it_when_it_is_edited(
+    client: Client, listener: Listener
+) -> None:
+    listener.config = {"retry": {"schedule": []}}
+    listener.save()
+    page = f"/hooks/{listener.pk}/edit/"
+    assert '<option value="False" selected>' in text(client.get(page))
+    client.post(page, {"url": URL, "retry": "False", "description": "mine"})
+    listener.refresh_from_db()
+    assert listener.config == {"retry": False}
+
+
 def test_a_listener_of_a_pattern_or_of_a_lost_hook_can_be_edited(client: Client, ann: User) -> None:
     for name in ("article.*", "gone"):
         listener = Listener.objects.create(user=ann, hook=name, url=URL, match={"name": "J"})
@@ -313,8 +367,19 @@ def test_a_listener_is_resumed_where_times_have_no_zone(
 ) -> None:
     settings.USE_TZ = False
     client.post(f"/hooks/{listener.pk}/pause/")
+    attempt(listener, event=new_event_id(), outcome="cancelled", started_at=timezone.now())
     page = text(client.post(f"/hooks/{listener.pk}/resume/", follow=True))
     assert f"durian replay --listener {listener.pk} --since " in page
+
+
+@pytest.mark.parametrize("action", ["pause", "resume"])
+def test_who_had_to_log_in_first_comes_back_to_the_listener(
+    client: Client, listener: Listener, action: str
+) -> None:
+    answer = client.get(f"/hooks/{listener.pk}/{action}/")
+    assert answer["Location"] == f"/hooks/{listener.pk}/"
+    listener.refresh_from_db()
+    assert listener.state == Listener.State.ACTIVE
 
 
 def test_what_staff_disabled_only_staff_resumes(
@@ -336,11 +401,6 @@ def test_a_listener_is_deleted_by_post_alone(client: Client, listener: Listener)
     assert Listener.objects.exists()
     client.post(f"/hooks/{listener.pk}/delete/")
     assert not Listener.objects.exists()
-
-
-@pytest.mark.parametrize("action", ["pause", "resume"])
-def test_a_get_changes_nothing(client: Client, listener: Listener, action: str) -> None:
-    assert client.get(f"/hooks/{listener.pk}/{action}/").status_code == 405
 
 
 # Deliveries
