@@ -121,7 +121,10 @@ class Guard:
         if port != DEFAULT_PORTS[parts.scheme]:
             netloc += f":{port}"
         path, query = quote(parts.path or "/", safe=_KEPT), quote(parts.query, safe=_KEPT)
-        return SplitResult(parts.scheme, netloc, path, query, "")
+        called = SplitResult(parts.scheme, netloc, path, query, "")
+        # Letters that are not of ASCII become six characters or more.
+        _check_length(called.geturl())
+        return called
 
     def check_address(self, address: str, host: str, port: int) -> None:
         """Raise AddressRefused unless a connection to `address` may be made.
@@ -156,8 +159,7 @@ def is_address(host: str) -> bool:
 
 def _split(url: str) -> tuple[SplitResult, int]:
     """Return the parts and the port of `url`; raises InvalidURL, without a password in it."""
-    if len(url) > MAX_URL:
-        raise InvalidURL(f"A URL may have {MAX_URL} characters at most; this one has {len(url)}.")
+    _check_length(url)
     if " " in url or "\\" in url or not url.isprintable():
         raise InvalidURL("A URL may not hold blanks, backslashes or control characters.")
     try:
@@ -175,6 +177,14 @@ def _split(url: str) -> tuple[SplitResult, int]:
     if port == 0 or (bracketed and not _BRACKETED.fullmatch(parts.netloc)):
         raise InvalidURL("The host or the port of the URL makes no sense.")
     return parts, DEFAULT_PORTS[parts.scheme] if port is None else port
+
+
+def _check_length(url: str) -> None:
+    if len(url) > MAX_URL:
+        raise InvalidURL(
+            f"A URL may have {MAX_URL} characters at most, as it is called; this one has "
+            f"{len(url)}."
+        )
 
 
 def _normal_host(host: str) -> str:

@@ -32,7 +32,7 @@ RESERVED_HEADERS = frozenset(
 
 KEYS = ("timeout", "retry", "max_retries", "rate", "headers")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
-_HEADER_VALUE = re.compile(r"[\x20-\x7e]{0,1000}")
+_HEADER_VALUE = re.compile(r"(?:[\x21-\x7e][\x20-\x7e]{0,999})?")
 _MARK = re.compile(r"[^a-z0-9]")
 
 
@@ -93,8 +93,11 @@ def _headers(value: Any) -> Mapping[str, str]:
             raise ConfigurationError(f"headers: {name!r} cannot be set; durian or HTTP does that.")
         if not _HEADER_VALUE.fullmatch(text):
             raise ConfigurationError(
-                f"headers: the value of {name!r} must be of printable ASCII, at most 1,000."
+                f"headers: the value of {name!r} must be of printable ASCII, at most 1,000, and "
+                "begin with no blank."
             )
+    if len({name.lower() for name in headers}) < len(headers):
+        raise ConfigurationError("headers: a name may be there once, in whichever case.")
     return headers
 
 

@@ -68,7 +68,7 @@ def read_autopsy(headers: Mapping[str, Any], body: bytes) -> Autopsy:
         autopsy,
         event=autopsy.event or subject.event or subject.id,
         hook=autopsy.hook or subject.hook,
-        listener=autopsy.listener or subject.listener,
+        listener=autopsy.listener or max(subject.listener, 0),
     )
 
 

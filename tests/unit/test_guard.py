@@ -353,6 +353,11 @@ def test_a_url_that_can_never_be_called_is_invalid_and_no_password_is_repeated(u
     assert "hunter2" not in str(caught.value)
 
 
+def test_a_url_is_measured_as_it_is_called() -> None:
+    with pytest.raises(InvalidURL, match="2000 characters at most, as it is called"):
+        Guard().check_url("https://receiver.example/" + "界" * 300)
+
+
 def test_the_longest_url_is_accepted() -> None:
     url = "http://receiver.example/" + "a" * 1976
     assert Guard().check_url(url).geturl() == url

@@ -99,10 +99,15 @@ def test_a_name_is_one_word_of_ascii(name: str) -> None:
         from_config({"headers": {name: "x"}}, HOOK)
 
 
-@pytest.mark.parametrize("value", ["a\nb", "a\rb", "\0", "é", "\x7f", "\ud800", "x" * 1001])
+@pytest.mark.parametrize("value", [" a", "a\nb", "a\rb", "\0", "é", "\x7f", "\ud800", "x" * 1001])
 def test_a_value_is_one_line_of_ascii(value: str) -> None:
     with pytest.raises(ConfigurationError, match="must be of printable ASCII"):
         from_config({"headers": {"X": value}}, HOOK)
+
+
+def test_a_name_is_there_once_in_whichever_case() -> None:
+    with pytest.raises(ConfigurationError, match="a name may be there once"):
+        from_config({"headers": {"X-Team": "red", "x-team": "blue"}}, HOOK)
 
 
 ANYTHING = st.recursive(

@@ -66,6 +66,11 @@ def test_what_the_headers_leave_out_is_in_the_body() -> None:
     assert read_autopsy({"durian-reason": "malformed"}, encode(happened)).event == happened.id
 
 
+def test_no_listener_has_a_number_below_one() -> None:
+    read = read_autopsy({"durian-reason": "malformed"}, b'{"listener": -5, "hook": "order.paid"}')
+    assert (read.listener, read.hook) == (0, "order.paid")
+
+
 @pytest.fixture(params=["UTC", "Asia/Tokyo"])
 def zone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setenv("TZ", request.param)
