@@ -145,8 +145,9 @@ def vault() -> Vault:
     Without ENCRYPTION_KEYS the keys derive from SECRET_KEY and SECRET_KEY_FALLBACKS.
     """
     keys = config().encryption_keys
-    fallbacks = map(force_str, settings.SECRET_KEY_FALLBACKS)
-    return Vault(keys or [settings.SECRET_KEY, *fallbacks])
+    # Django lets them be bytes.
+    own = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
+    return Vault(keys or [force_str(key) for key in own])
 
 
 @cache

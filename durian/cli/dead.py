@@ -30,10 +30,10 @@ class Selection:
 
     ids: tuple[str, ...] = ()
     hook: str = ""
-    listener: int = 0
+    listener: int | None = None
     reason: str = ""
-    older: float = 0.0
-    newer: float = 0.0
+    older: float | None = None
+    newer: float | None = None
 
     def __bool__(self) -> bool:
         return self != Selection()
@@ -45,10 +45,10 @@ class Selection:
         return (
             (not self.ids or letter.id in self.ids)
             and (not self.hook or autopsy.hook == self.hook)
-            and (not self.listener or autopsy.listener == self.listener)
+            and (self.listener is None or autopsy.listener == self.listener)
             and (not self.reason or autopsy.reason == self.reason)
-            and (not self.older or age >= self.older)
-            and (not self.newer or age <= self.newer)
+            and (self.older is None or age >= self.older)
+            and (self.newer is None or age <= self.newer)
         )
 
 
@@ -76,10 +76,10 @@ def add_arguments(parser: ArgumentParser) -> None:
 def _add_selection(parser: ArgumentParser) -> None:
     parser.add_argument("ids", nargs="*", metavar="ID", help="letters by id")
     parser.add_argument("--hook", default="", help="only those of this hook")
-    parser.add_argument("--listener", type=int, default=0, help="only those of this listener")
+    parser.add_argument("--listener", type=int, help="only those of this listener")
     parser.add_argument("--reason", default="", help="only those that died of this")
-    parser.add_argument("--older", type=age, default=0.0, metavar="AGE", help="dead for longer")
-    parser.add_argument("--newer", type=age, default=0.0, metavar="AGE", help="dead for less")
+    parser.add_argument("--older", type=age, metavar="AGE", help="dead for longer")
+    parser.add_argument("--newer", type=age, metavar="AGE", help="dead for less")
 
 
 def run(options: dict[str, Any]) -> int:

@@ -17,7 +17,7 @@ from django.utils.translation import ngettext
 from durian import roles
 from durian.errors import Unavailable
 from durian.revival import Revival
-from durian.web.page import Page
+from durian.web.page import Page, is_staff
 from durian.wire.broker import Outgoing
 from durian.wire.deadletters import Leave, Letter, Visitor, Walk
 
@@ -40,7 +40,7 @@ class DeadLetters(UserPassesTestMixin, Page):
 
     def test_func(self) -> bool:
         """Let in staff alone: the letters are of all users."""
-        return self.request.user.is_staff
+        return is_staff(self.request.user)
 
     def get(self, request: HttpRequest) -> HttpResponse:
         """Show the oldest letters."""

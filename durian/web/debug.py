@@ -12,7 +12,7 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
 
-from durian.web.page import Page
+from durian.web.page import Page, is_staff
 
 CACHE_KEY = "durian.debug"
 KEPT = 20
@@ -33,7 +33,7 @@ class ShowPosted(UserPassesTestMixin, Page):
 
     def test_func(self) -> bool:
         """Let in staff alone: payloads are of all users."""
-        return self.request.user.is_staff
+        return is_staff(self.request.user)
 
     def get(self, request: HttpRequest) -> HttpResponse:
         """Show it."""

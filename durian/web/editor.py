@@ -6,7 +6,7 @@ from typing import Any
 from django import forms
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
-from django.db import transaction
+from django.db import connections, router, transaction
 from django.forms.boundfield import BoundField
 from django.utils.translation import gettext as _
 
@@ -97,9 +97,9 @@ class Editor:
         """Save and return a new listener of `user`'s; None when the forms have errors."""
         if not self._is_valid() or self.hook is None:
             return None
-        with transaction.atomic():
-            # Locked, so that requests at the same time do not pass a limit together.
-            get_user_model()._default_manager.select_for_update().get(pk=user.pk)
+        home = router.db_for_write(Listener)
+        with transaction.atomic(using=home):
+            self._lock(user, home)
             if why := quota.refusal(user):
                 self.config.add_error(None, why)
                 return None
@@ -108,6 +108,14 @@ class Editor:
             except ValidationError as error:
                 self._show(error)
                 return None
+
+    def _lock(self, user: Any, using: str) -> None:
+        """Let requests at the same time not pass a limit together."""
+        users = get_user_model()._default_manager.using(using)
+        # Not against whoever refers to the user, as each new listener does: these hold what a new
+        # listener of this page's waits for.
+        weak = connections[using].features.has_select_for_no_key_update
+        users.select_for_update(no_key=weak).get(pk=user.pk)
 
     def update(self) -> Listener | None:
         """Save and return the listener; None when the forms have errors."""

@@ -18,7 +18,7 @@ from durian.ids import raised_at
 from durian.models import Attempt, Listener
 from durian.registry import hooks
 from durian.web import deliveries, secrets
-from durian.web.page import Page, visible_to
+from durian.web.page import Page, is_staff, visible_to
 from durian.web.paging import Slice, cursor
 
 PAGE = 50
@@ -146,7 +146,7 @@ class ShowSecret(Page):
 
 def may_resume(listener: Listener, user: Any) -> bool:
     """Say whether `user` may resume `listener`: only staff what staff disabled."""
-    return user.is_staff or listener.state_reason != DISABLED_BY_STAFF
+    return is_staff(user) or listener.state_reason != DISABLED_BY_STAFF
 
 
 def earliest_missed(listener: Listener) -> datetime:

@@ -4,6 +4,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from django.contrib.auth.mixins import LoginRequiredMixin
+from django.db import router
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponseRedirect
 from django.http.response import HttpResponseBase
@@ -27,7 +28,14 @@ def reverse_beside(request: HttpRequest, name: str, *args: Any) -> str:
 
 def visible_to(user: Any) -> QuerySet[Listener]:
     """Return the listeners that `user` may see and change: their own, or all for staff."""
-    return Listener.objects.all() if user.is_staff else Listener.objects.filter(user=user)
+    # Not from a replica, which may not have yet what this user has just made.
+    listeners = Listener.objects.using(router.db_for_write(Listener))
+    return listeners.all() if is_staff(user) else listeners.filter(user=user)
+
+
+def is_staff(user: Any) -> bool:
+    """Say whether `user` sees what is of all users; a user model need not know of staff."""
+    return bool(getattr(user, "is_staff", False))
 
 
 class Page(LoginRequiredMixin, View):
@@ -55,5 +63,5 @@ def policy() -> str:
     """Return the Content-Security-Policy; a site that has a base.html of its own may have its own
     durian/policy.txt too."""
     parts = urlsplit(static("durian/pages.css"))
-    assets = f"{parts.scheme}://{parts.netloc}" if parts.netloc else ""
+    assets = f"{parts.scheme}://{parts.netloc}" if parts.scheme else parts.netloc
     return " ".join(render_to_string("durian/policy.txt", {"assets": assets}).split())

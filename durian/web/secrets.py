@@ -23,10 +23,11 @@ def take(request: HttpRequest, listener: Listener) -> str | None:
     unseen, others = request.session.get(SESSION_KEY, []), _of_others(request, listener)
     if len(unseen) == len(others):
         return None
-    request.session[SESSION_KEY] = others
     newest = listener.signing_secrets()[0]
-    # Somebody else may have made another one since.
-    return newest if [listener.pk, _hash(newest)] in unseen else None
+    if [listener.pk, _hash(newest)] not in unseen:
+        return None  # Somebody else has made another one since.
+    request.session[SESSION_KEY] = others
+    return newest
 
 
 def _of_others(request: HttpRequest, listener: Listener) -> list[list[int | str]]:

@@ -82,7 +82,8 @@ def split(wanted: Mapping[str, Any], names: Iterable[str]) -> tuple[dict[str, Ro
     rows = {}
     for name in names:
         for row in _candidates(wanted.get(name)):
-            if join({name: row}) == {name: wanted[name]}:
+            # As text, since to Python 1 is True.
+            if _fits_a_line(row[1]) and write(join({name: row})) == write({name: wanted[name]}):
                 rows[name] = row
     return rows, {name: value for name, value in wanted.items() if name not in rows}
 
@@ -106,7 +107,7 @@ def _candidates(asked: Any) -> Iterator[Row]:
     ((operator, value),) = asked.items()
     if operator == "$or" and isinstance(value, list):
         yield from _candidates(value[-1])
-    elif operator in _CONST_OF and isinstance(value, str) and _fits_a_line(value):
+    elif operator in _CONST_OF and isinstance(value, str):
         yield _CONST_OF[operator], value
         if operator == match.Is.operator:
             yield match.CONDITION_EXACT, json.dumps(value, ensure_ascii=False)
@@ -117,10 +118,11 @@ def _fits_a_line(text: str) -> bool:
 
 
 def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    value = dict(pairs)
-    if len(value) < len(pairs):
-        twice = next(key for key in value if [name for name, _ in pairs].count(key) > 1)
-        raise ValueError(f"The JSON has {twice[:40]!r} twice in one object.")
+    value: dict[str, Any] = {}
+    for name, item in pairs:
+        if name in value:
+            raise ValueError(f"The JSON has {name[:40]!r} twice in one object.")
+        value[name] = item
     return value
 
 

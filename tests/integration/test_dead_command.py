@@ -128,6 +128,8 @@ def test_the_list_as_json_has_a_line_for_each_letter(broker: Broker, dead: Dead)
         (["--reason", "exhausted", "--hook", "order.paid"], [1]),
         (["--reason", "nonsense"], []),
         (["--older", "30d"], [0]),
+        (["--listener", "0"], []),
+        (["--newer", "0s"], []),
         (["--newer", "1h"], [1]),
         (["--older", "1h", "--newer", "7d"], [2]),
     ],

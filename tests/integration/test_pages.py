@@ -1,5 +1,6 @@
 """The pages as browsers without JavaScript use them, on both databases."""
 
+import json
 import re
 import uuid
 from collections.abc import Iterator
@@ -320,14 +321,32 @@ def test_a_listener_is_edited_without_loss(client: Client, listener: Listener) -
     assert listener.config == {"retry": {"schedule": [5.0, 60.0], "jitter": 0.5}}
 
 
-@pytest.mark.parametrize("part", ["a\nb", "a\rb", "x" * 1001])
-def test_a_text_that_fits_no_line_is_shown_as_json(
-    client: Client, listener: Listener, part: str
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"$startsWith": "a\nb"},
+        {"$endsWith": "a\rb"},
+        {"$startsWith": "x" * 1001},
+        {"$or": [{"$eq": 1}, {"$eq": "true"}]},
+    ],
+    ids=["line feed", "carriage return", "long", "one for true"],
+)
+def test_what_cannot_be_typed_beside_a_choice_is_shown_as_json(
+    client: Client, listener: Listener, asked: dict[str, Any]
 ) -> None:
-    listener.match = {"name": {"$startsWith": part}}
+    listener.match = {"name": asked}
     listener.save()
-    page = f"/hooks/{listener.pk}/edit/"
-    assert "&quot;$startsWith&quot;" in text(client.get(page))
+    shown = client.get(f"/hooks/{listener.pk}/edit/").context["editor"].json["json"].value()
+    assert json.loads(shown) == {"name": asked}
+
+
+def test_who_refers_to_the_user_meanwhile_does_not_wait(client: Client) -> None:
+    with CaptureQueriesContext(connection) as queries:
+        client.post(CREATE, {"url": URL})
+    locks = [one["sql"] for one in queries if " FOR " in one["sql"]]
+    weak = [lock for lock in locks if lock.endswith("FOR NO KEY UPDATE")]
+    assert locks == weak
+    assert len(weak) == (connection.vendor == "postgresql")
 
 
 def test_a_listener_with_one_attempt_keeps_it_when_it_is_edited(
@@ -577,9 +596,10 @@ def test_scripts_and_styles_are_files_of_the_sites_own(client: Client, listener:
 
 
 def test_assets_of_another_host_are_allowed(client: Client, settings: Settings) -> None:
-    settings.STATIC_URL = "https://static.example.com/s/"
-    policy = client.get("/hooks/")["Content-Security-Policy"]
-    assert "script-src 'self' https://static.example.com;" in policy
+    for url in ("https://static.example.com/s/", "//static.example.com/s/"):
+        settings.STATIC_URL = url
+        policy = client.get("/hooks/")["Content-Security-Policy"]
+        assert f"script-src 'self' {url.removesuffix('/s/').removeprefix('//')};" in policy
 
 
 def test_pages_mounted_elsewhere_link_to_each_other(client: Client, listener: Listener) -> None:

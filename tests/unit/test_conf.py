@@ -172,7 +172,7 @@ def test_settings_changed_in_a_test_take_effect(settings: Settings) -> None:
 
 def test_without_keys_of_its_own_the_vault_takes_the_secret_key(settings: Settings) -> None:
     settings.DURIAN = {}
-    settings.SECRET_KEY = "old key"
+    settings.SECRET_KEY = b"old key"
     kept = conf.vault().encrypt("text")
     settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "new key", ["old key"]
     assert conf.vault().decrypt(kept) == "text"
