@@ -1,6 +1,7 @@
 """Who wants an event: the listeners' filters, by hook and by pattern of hooks."""
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 from durian import match
@@ -56,15 +57,16 @@ class Audience:
         A hook's own `event_filter` may raise: that is for the listener at fault alone, unless it
         does so for all of them. Raises Unavailable when it asks a database that is away.
         """
-        effort.allow(effort.EVENT_STEPS)
-        try:
-            exact = self._exact.get(hook)
-            found = exact.matching(hook, payload) if exact else []
-            for shelf in self._patterns.fitting(hook):
-                found.extend(shelf.matching(hook, payload))
-            return found
-        finally:
-            effort.allow_all()
+        return effort.together(lambda: self._matching(hook, payload))
+
+    def _matching(self, hook: str, payload: Any) -> list[int]:
+        exact = self._exact.get(hook)
+        shelves = [*([exact] if exact else ()), *self._patterns.fitting(hook)]
+        known = hooks.get(hook)
+        if known and has_own_filter(known):
+            conditions = {n: one for shelf in shelves for n, one in shelf.conditions.items()}
+            return _asked_one_by_one(known, payload, conditions)
+        return [listener for shelf in shelves for listener in shelf.matching(payload)]
 
     def _shelf(self, hook: str) -> "_Shelf":
         shelf = self._patterns.get(hook) if is_pattern(hook) else self._exact.get(hook)
@@ -83,7 +85,8 @@ class _Shelf:
     def __init__(self, hook: str) -> None:
         self.hook = hook
         self._index = match.FilterIndex()
-        self._conditions: dict[int, Any] = {}
+        self.conditions: dict[int, Any] = {}
+        """What each asks for as JSON, where a hook's own `event_filter` reads it."""
         self._keeps_conditions = any(
             has_own_filter(one) and (one.name == hook or fits(hook, one.name))
             for one in hooks.all()
@@ -95,34 +98,32 @@ class _Shelf:
     def put(self, listener: int, wanted: match.Filter, conditions: Any) -> None:
         self._index.add(listener, wanted)
         if self._keeps_conditions:
-            self._conditions[listener] = conditions
+            self.conditions[listener] = conditions
 
     def remove(self, listener: int) -> None:
         self._index.remove(listener)
-        self._conditions.pop(listener, None)
+        self.conditions.pop(listener, None)
 
-    def matching(self, name: str, payload: Any) -> list[int]:
-        hook = hooks.get(name)
-        if hook is None or not has_own_filter(hook):
-            return self._index.matching(payload)
-        return self._asked_one_by_one(hook, payload)
+    def matching(self, payload: Any) -> list[int]:
+        return self._index.matching(payload)
 
-    def _asked_one_by_one(self, hook: Hook, payload: Any) -> list[int]:
-        found, failures = [], list[Exception]()
-        for listener, conditions in self._conditions.items():
-            try:
-                with available_to_the_site():
-                    if hook.event_filter(None, payload, conditions):
-                        found.append(listener)
-            except Unavailable:
-                raise
-            except Exception as error:
-                logger.exception("Listener %d receives no event: its filter fails.", listener)
-                failures.append(error)
-        if failures and len(failures) == len(self._conditions):
-            # The hook's own fault, most likely: the event is kept, as a dead letter.
-            raise failures[0]
-        return found
+
+def _asked_one_by_one(hook: Hook, payload: Any, conditions: Mapping[int, Any]) -> list[int]:
+    found, failures = [], list[Exception]()
+    for listener, asked in conditions.items():
+        try:
+            with available_to_the_site():
+                if hook.event_filter(None, payload, asked):
+                    found.append(listener)
+        except Unavailable:
+            raise
+        except Exception as error:
+            logger.exception("Listener %d receives no event: its filter fails.", listener)
+            failures.append(error)
+    if failures and len(failures) == len(conditions):
+        # The hook's own fault, most likely: the event is kept, as a dead letter.
+        raise failures[0]
+    return found
 
 
 def has_own_filter(hook: Hook) -> bool:

@@ -10,7 +10,7 @@ that have to be asked on every event are, in the order in which they came.
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, TypeVar
 
 logger = logging.getLogger("durian.match")
 
@@ -30,6 +30,9 @@ LONGEST: Final = 256
 """A part counts as no longer: in all but short texts Python takes linear time for a long one."""
 
 
+Answer = TypeVar("Answer")
+
+
 class TooMuch(Exception):
     """The steps are used up."""
 
@@ -41,14 +44,18 @@ class _Purse(threading.local):
 _purse = _Purse()
 
 
-def allow(steps: float) -> None:
-    """Let what follows in this thread take so many steps."""
-    _purse.left = steps
+def together(ask: Callable[[], Answer]) -> Answer:
+    """Return what `ask` returns; all that it asks about an event has EVENT_STEPS together.
 
-
-def allow_all() -> None:
-    """Count no more."""
-    _purse.left = float("inf")
+    Within another one it has what that has left.
+    """
+    if _purse.left <= EVENT_STEPS:
+        return ask()
+    _purse.left = EVENT_STEPS
+    try:
+        return ask()
+    finally:
+        _purse.left = float("inf")
 
 
 def spend(steps: int) -> None:
@@ -79,13 +86,13 @@ def within(steps: float, ask: Callable[[], bool]) -> bool | None:
     They count to what was allowed before, which may have less left than that.
     """
     before = _purse.left
-    allow(steps)
+    _purse.left = steps
     try:
         return ask()
     except TooMuch:
         return None
     finally:
-        allow(max(before - (steps - max(_purse.left, 0)), 0))
+        _purse.left = max(before - (steps - max(_purse.left, 0)), 0)
 
 
 def report(conditions: Sequence[object]) -> None:

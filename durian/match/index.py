@@ -62,13 +62,7 @@ class FilterIndex:
         A condition that takes too many steps on the payload counts as met.
         """
         whole = payload if isinstance(payload, dict) else dict(payload)
-        if effort.left() <= effort.EVENT_STEPS:
-            return self._matching(whole)  # One of several that are asked about an event.
-        effort.allow(effort.EVENT_STEPS)
-        try:
-            return self._matching(whole)
-        finally:
-            effort.allow_all()
+        return effort.together(lambda: self._matching(whole))
 
     def _matching(self, whole: dict[str, object]) -> list[int]:
         keys: list[int] = []

@@ -159,6 +159,9 @@ def test_whose_filter_a_hook_cannot_read_keeps_nobody_else_from_the_event(
         bad, good = (make("person.larger", match={"total": least}) for least in ("x", 5))
         assert found(kept, "person.larger", total=7) == [good.pk]
         assert f"Listener {bad.pk} receives no event: its filter fails" in caplog.text
+        alone = make("person.*", match={"total": "y"})
+        assert found(kept, "person.larger", total=7) == [good.pk], "patterns are no other event"
+        alone.delete()
         good.delete()
         with pytest.raises(TypeError):
             found(kept, "person.larger", total=7)
