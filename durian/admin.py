@@ -144,9 +144,8 @@ class ListenerAdmin(BigTable):
         reason: str = "",
     ) -> None:
         using = router.db_for_write(Listener)
-        with transaction.atomic(using=using):
-            # From here on nobody else changes a listener: each is in the state that is read.
-            ListenerClock.tick(using)
+        with ListenerClock.ticked(using):
+            # Each is in the state that is read: nobody else changes one meanwhile.
             for listener in queryset.using(using):
                 listener.set_state(state, reason)
                 self.log_change(request, listener, f"{state.label} {reason}".strip())

@@ -3,7 +3,8 @@
 import json
 import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, ClassVar
@@ -91,6 +92,13 @@ class ListenerClock(models.Model):
         return clock.get(pk=1).version
 
     @classmethod
+    @contextmanager
+    def ticked(cls, using: str) -> Iterator[int]:
+        """Raise the version, and let nobody else change a listener until the block is committed."""
+        with transaction.atomic(using=using):
+            yield cls.tick(using)
+
+    @classmethod
     def now(cls) -> int:
         """Return the version; 0 before the first change of a listener."""
         # Not from a replica, which may not have the change yet that an event relies on. The plain
@@ -107,8 +115,8 @@ class ListenerQuerySet(models.QuerySet["Listener"]):
     def update(self, **kwargs: Any) -> int:
         """Change all of these listeners in one statement."""
         self._for_write = True
-        with transaction.atomic(using=self.db):
-            return super().update(**{"version": ListenerClock.tick(self.db)} | kwargs)
+        with ListenerClock.ticked(self.db) as version:
+            return super().update(**{"version": version} | kwargs)
 
     def bulk_create(self, objs: Iterable["Listener"], *args: Any, **kwargs: Any) -> Any:
         """Insert many listeners; each gets a secret of its own unless it has one."""
@@ -116,8 +124,7 @@ class ListenerQuerySet(models.QuerySet["Listener"]):
         if kwargs.get("update_conflicts"):
             kwargs["update_fields"] = {*kwargs["update_fields"], "version"}
         self._for_write = True
-        with transaction.atomic(using=self.db):
-            version = ListenerClock.tick(self.db)
+        with ListenerClock.ticked(self.db) as version:
             for listener in listeners:
                 listener.version = version
                 listener.ensure_secret()
@@ -178,8 +185,7 @@ class Listener(models.Model):
         self.ensure_secret()
         # None and [] pass the validators, since Django asks them for nothing that is empty.
         self.match, self.config = self.match or {}, self.config or {}
-        with transaction.atomic(using=using):
-            self.version = ListenerClock.tick(using)
+        with ListenerClock.ticked(using) as self.version:
             super().save(*args, **kwargs)
 
     def set_state(self, state: "Listener.State", reason: str = "") -> bool:
@@ -189,9 +195,7 @@ class Listener(models.Model):
         listener, since this instance was read.
         """
         using = router.db_for_write(type(self), instance=self)
-        with transaction.atomic(using=using):
-            # Whoever else changes a listener waits for the clock's lock until this is committed.
-            ListenerClock.tick(using)
+        with ListenerClock.ticked(using):
             known, same = (self.state, self.state_reason), Listener.objects.using(using)
             if known not in same.filter(pk=self.pk).values_list("state", "state_reason"):
                 return False
@@ -228,9 +232,8 @@ class Listener(models.Model):
         if overlap is None:
             overlap = timedelta(hours=config().secret_overlap_hours)
         using, secret = router.db_for_write(type(self), instance=self), generate_secret()
-        with transaction.atomic(using=using):
-            # Two rotations at once: the clock's lock lets the second one keep the first one's.
-            ListenerClock.tick(using)
+        with ListenerClock.ticked(using):
+            # Two rotations at once: the second one keeps the first one's.
             self.refresh_from_db(using=using, fields=["secrets"])
             old = self._ending(overlap) if overlap else []
             if len(old) >= MAX_SECRETS:
@@ -374,11 +377,11 @@ def _advance_fixture(instance: ListenerClock, raw: bool, using: str, **_: object
 @receiver(pre_delete, sender=Listener)
 def _remember_deletion(instance: Listener, using: str, **_: object) -> None:
     # Before the row's own lock: whoever saves a listener locks the clock first, too.
-    with transaction.atomic(using=using):
+    with ListenerClock.ticked(using) as version:
         DeletedListener.objects.using(using).update_or_create(
             listener_id=instance.pk,
             defaults={
-                "version": ListenerClock.tick(using),
+                "version": version,
                 "owner": instance.user_id and str(instance.user_id),
                 "created_at": instance.created_at,
             },
