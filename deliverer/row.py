@@ -3,9 +3,7 @@
 from datetime import datetime
 from typing import NamedTuple
 
-from django.conf import settings
-from django.utils import timezone
-
+from durian.database import as_stored
 from durian.models import Attempt
 
 
@@ -27,8 +25,4 @@ class Row(NamedTuple):
 
     def attempt(self) -> Attempt:
         """Return it as a model, which is not saved."""
-        attempt = Attempt(**self._asdict())
-        if not settings.USE_TZ:
-            # Such a site's times are those of its own zone; only PostgreSQL would take others.
-            attempt.started_at = timezone.make_naive(self.started_at)
-        return attempt
+        return Attempt(**self._asdict() | {"started_at": as_stored(self.started_at)})

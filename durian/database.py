@@ -2,8 +2,11 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 
+from django.conf import settings
 from django.db import Error, InterfaceError, OperationalError, connections
+from django.utils import timezone
 
 from durian.errors import Unavailable
 
@@ -57,6 +60,11 @@ def own_connections() -> Iterator[None]:
         yield
     finally:
         connections.close_all()
+
+
+def as_stored(moment: datetime) -> datetime:
+    """Return an aware `moment` as the models of a site have it: of its own zone without USE_TZ."""
+    return moment if settings.USE_TZ else timezone.make_naive(moment)
 
 
 def give_up_on_silence(seconds: int = SILENT_SECONDS) -> None:

@@ -4,16 +4,16 @@ from datetime import datetime, timezone
 from typing import Any
 from uuid import UUID
 
-from django.conf import settings
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.utils.timezone import get_current_timezone, make_naive
+from django.utils.timezone import get_current_timezone
 from django.utils.translation import gettext as _
 
 from durian.conf import config
+from durian.database import as_stored
 from durian.ids import raised_at
 from durian.models import Attempt, Listener
 from durian.registry import hooks
@@ -65,12 +65,16 @@ class ShowDelivery(Page):
         return render(request, "durian/delivery.html", context)
 
 
-class PauseListener(Page):
-    """Let a listener receive nothing for a while."""
+class ChangeState(Page):
+    """A change of a listener's state, by POST."""
 
     def get(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Show it: who had to log in first comes back so."""
+        """Show the listener: who had to log in first comes back so."""
         return self.redirect("show", self.listener(pk).pk)
+
+
+class PauseListener(ChangeState):
+    """Let a listener receive nothing for a while."""
 
     def post(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Pause it."""
@@ -81,12 +85,8 @@ class PauseListener(Page):
         return self.redirect("show", pk)
 
 
-class ResumeListener(Page):
+class ResumeListener(ChangeState):
     """Let a paused or disabled listener receive events again."""
-
-    def get(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Show it: who had to log in first comes back so."""
-        return self.redirect("show", self.listener(pk).pk)
 
     def post(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Resume it, and say how to get what it missed."""
@@ -160,10 +160,8 @@ def earliest_missed(listener: Listener) -> datetime:
         started_at__gte=listener.state_since,
     )
     first = cancelled.order_by("event").values_list("event", flat=True).first()
-    if first is None:
-        return listener.state_since
-    raised = raised_at(first)
-    return min(listener.state_since, raised if settings.USE_TZ else make_naive(raised))
+    since = listener.state_since
+    return min(since, as_stored(raised_at(first))) if first else since
 
 
 def with_last_attempt(listeners: QuerySet[Listener]) -> QuerySet[Listener]:

@@ -1,9 +1,9 @@
-"""What tests of the site's side share: hooks for a while, and a broker that does as it is told."""
+"""What tests of the site share: hooks for a while, a broker and a replica that do as told."""
 
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from durian.errors import MessageRefused, Unavailable
 from durian.hook import Hook
@@ -111,3 +111,16 @@ class ToldPublisher:
 
     def close(self) -> None:
         """Do nothing: the next one is another connection."""
+
+
+class Replica:
+    """A router to a replica that has nothing yet."""
+
+    def db_for_read(self, model: type, **hints: Any) -> str:
+        return "other"
+
+    def db_for_write(self, model: type, **hints: Any) -> str:
+        return "default"
+
+    def allow_relation(self, one: Any, other: Any, **hints: Any) -> bool:
+        return True

@@ -16,7 +16,7 @@ from pytest_django.fixtures import Settings
 
 from durian.event import Hook, ModelHook, SignalHook
 from durian.models import Event
-from tests.integration.site import registered
+from tests.integration.site import Replica, registered
 
 pytestmark = pytest.mark.django_db
 
@@ -124,19 +124,6 @@ def test_what_cannot_be_read_silently_stops_no_deletion(
 
 
 # Saving
-
-
-class Replica:
-    """A router to a replica that has nothing yet."""
-
-    def db_for_read(self, model: type, **hints: Any) -> str:
-        return "other"
-
-    def db_for_write(self, model: type, **hints: Any) -> str:
-        return "default"
-
-    def allow_relation(self, one: Any, other: Any, **hints: Any) -> bool:
-        return True
 
 
 @pytest.mark.django_db(databases=["default", "other"])

@@ -25,6 +25,8 @@ from durian.models import MAX_SECRETS, Attempt, Event, Listener
 from durian.registry import hooks
 from durian.web import deliveries
 from durian.web.listeners import DISABLED_BY_STAFF
+from durian.web.page import visible_to
+from tests.integration.site import Replica, registered
 
 pytestmark = pytest.mark.django_db
 
@@ -256,13 +258,10 @@ def test_a_filter_of_the_hooks_own_may_fail_when_it_is_tried(client: Client) -> 
         def event_filter(self, sender: Any, payload: Any, match_dict: Any) -> bool:
             return bool(payload["age"] >= 18)
 
-    hook = hooks.register(Adult("adult"))
-    try:
+    with registered(Adult("adult")):
         data = {"try": "1", "payload": '{"age": ""}'}
         page = text(client.post("/hooks/create/?type=adult", data))
-        assert "The event&#x27;s own filter fails with this payload: TypeError" in page
-    finally:
-        hooks.unregister(hook)
+    assert "The event&#x27;s own filter fails with this payload: TypeError" in page
 
 
 def test_json_with_a_key_twice_is_refused(client: Client) -> None:
@@ -338,6 +337,13 @@ def test_what_cannot_be_typed_beside_a_choice_is_shown_as_json(
     listener.save()
     shown = client.get(f"/hooks/{listener.pk}/edit/").context["editor"].json["json"].value()
     assert json.loads(shown) == {"name": asked}
+
+
+def test_whoever_has_made_a_listener_sees_it_though_a_replica_lags(
+    ann: User, listener: Listener, settings: Settings
+) -> None:
+    settings.DATABASE_ROUTERS = [Replica()]
+    assert visible_to(ann).get() == listener
 
 
 def test_who_refers_to_the_user_meanwhile_does_not_wait(client: Client) -> None:
