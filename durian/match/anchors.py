@@ -20,22 +20,11 @@ from durian.match.conditions import (
     Lte,
     Ordered,
 )
+from durian.match.grams import GRAM, Gaps, Grams, around_spaces
 from durian.match.literal import CONTAINERS, freeze
 from durian.match.places import Path
 from durian.match.ranges import LARGEST, Above, Below, Cells, as_end, beginnings, cells
-from durian.match.shelves import (
-    AFFIX,
-    GRAM,
-    Exact,
-    Gaps,
-    Grams,
-    Prefixes,
-    Present,
-    Shelf,
-    Suffixes,
-    Token,
-    around_spaces,
-)
+from durian.match.shelves import AFFIX, Exact, Prefixes, Present, Shelf, Suffixes, Token
 from durian.match.texts import Endswith, Like, Startswith
 
 # Parts of a text that are offered as anchors, all over it: enough to find a rare one.

@@ -3,7 +3,7 @@
 from durian.match.anchors import Anchor, Clause
 from durian.match.parts import Part
 from durian.match.places import Found, Place
-from durian.match.shelves import Shelf, Token
+from durian.match.shelves import Looks, Shelf, Token
 
 # A bucket of more filters than this is sorted by what else they need. From 6 to 24 an event takes
 # the same time (tests/benchmarks/filter_index.py); fewer branches take less memory.
@@ -106,6 +106,7 @@ class Branch:
     def candidates(self, found: Found) -> list[Entry]:
         """Every entry that a payload may satisfy, each but once, and not many others."""
         entries: list[Entry] = []
+        looks: Looks = {}
         branches = [self]
         for branch in branches:  # which grow meanwhile
             if branch._others:
@@ -114,7 +115,7 @@ class Branch:
                 values = found[place]
                 for shelf in branch._shelves[place].values():
                     buckets = shelf.buckets
-                    for token in shelf.tokens(values):
+                    for token in shelf.tokens(values, looks):
                         bucket = buckets.get(token)
                         if bucket is None:
                             continue

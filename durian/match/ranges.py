@@ -7,7 +7,7 @@ from typing import Any
 
 from durian.match.literal import NUMBERS
 from durian.match.places import Place
-from durian.match.shelves import AFFIX, Measured, Shelf, Token
+from durian.match.shelves import AFFIX, Looks, Measured, Shelf, Token
 
 # Beginnings under which a range of texts is filed at most.
 WAYS = 16
@@ -30,7 +30,7 @@ class Cells(Measured):
         """The cell's size."""
         return token[0] if isinstance(token, tuple) else 0
 
-    def tokens(self, values: list[object]) -> Iterable[Token]:
+    def tokens(self, values: list[object], looks: Looks) -> Iterable[Token]:
         """The cells of the sizes in use in which the numbers lie."""
         numbers = [number for number in map(as_float, values) if number is not None]
         return {
@@ -74,7 +74,7 @@ class Above(_Ends):
 
     __slots__ = ()
 
-    def tokens(self, values: list[object]) -> Iterable[Token]:
+    def tokens(self, values: list[object], looks: Looks) -> Iterable[Token]:
         """The ends up to the greatest of the values."""
         for ordered, ends in self._by_kind(values):
             yield from ordered.up_to(max(ends))
@@ -85,7 +85,7 @@ class Below(_Ends):
 
     __slots__ = ()
 
-    def tokens(self, values: list[object]) -> Iterable[Token]:
+    def tokens(self, values: list[object], looks: Looks) -> Iterable[Token]:
         """The ends from the least of the values on."""
         for ordered, ends in self._by_kind(values):
             yield from ordered.from_on(min(ends))

@@ -6,20 +6,16 @@ bucket can match. A look-up costs what is in use (lengths, sizes), not how many 
 
 from collections import Counter
 from collections.abc import Hashable, Iterable
-from typing import Any, ClassVar, Final, cast
+from typing import Any, ClassVar
 
 from durian.match.literal import CONTAINERS, PLAIN, freeze
 from durian.match.places import Place
 
-GRAM = 6
-HALF = GRAM // 2
 AFFIX = 32
-FEW: Final = 64
-"""Parts of one length that a text is searched for one by one; of more, the text's own parts are
-looked up. A search takes 0.7 ns for a character of the text, 4 at worst, and a look-up 100 to 400
-however many parts there are."""
 
 Token = Hashable
+Looks = dict["tuple[Place, type[Shelf]]", Any]
+"""What the shelves of one kind and place have found on one event, for the next of them."""
 
 
 class Shelf:
@@ -43,7 +39,7 @@ class Shelf:
         """Have no bucket for that token any more."""
         del self.buckets[token]
 
-    def tokens(self, values: list[object]) -> Iterable[Token]:
+    def tokens(self, values: list[object], looks: Looks) -> Iterable[Token]:
         """The tokens that values have, of those that may have a bucket; each but once."""
         raise TypeError(f"{type(self).__name__} is not a shelf of its own")
 
@@ -54,7 +50,7 @@ class Present(Shelf):
     __slots__ = ()
     rank = 2
 
-    def tokens(self, values: list[object]) -> Iterable[Token]:
+    def tokens(self, values: list[object], looks: Looks) -> Iterable[Token]:
         """The only one."""
         return (None,)
 
@@ -64,7 +60,7 @@ class Exact(Shelf):
 
     __slots__ = ()
 
-    def tokens(self, values: list[object]) -> Iterable[Token]:
+    def tokens(self, values: list[object], looks: Looks) -> Iterable[Token]:
         """The values themselves."""
         if len(values) == 1 and type(values[0]) in PLAIN:  # as nearly all are
             return values
@@ -104,9 +100,9 @@ class Prefixes(Measured):
 
     __slots__ = ()
 
-    def tokens(self, values: list[object]) -> Iterable[Token]:
+    def tokens(self, values: list[object], looks: Looks) -> Iterable[Token]:
         """The beginnings of the lengths in use."""
-        return {text[:length] for text in _texts(values) for length in self.measures}
+        return {text[:length] for text in texts_of(values) for length in self.measures}
 
 
 class Suffixes(Measured):
@@ -114,55 +110,11 @@ class Suffixes(Measured):
 
     __slots__ = ()
 
-    def tokens(self, values: list[object]) -> Iterable[Token]:
+    def tokens(self, values: list[object], looks: Looks) -> Iterable[Token]:
         """The ends of the lengths in use."""
-        return {text[-length:] for text in _texts(values) for length in self.measures}
+        return {text[-length:] for text in texts_of(values) for length in self.measures}
 
 
-class Grams(Measured):
-    """Tokens are parts of a string, at most `GRAM` characters.
-
-    A look-up costs a step for each character and length in use. An Aho-Corasick automaton is
-    faster on long texts, but cannot be changed: one listener more among a million would cost
-    seconds and twice the memory.
-    """
-
-    __slots__ = ()
-
-    def tokens(self, values: list[object]) -> Iterable[Token]:
-        """The parts that have a bucket."""
-        found: set[Token] = set()
-        for text in _texts(values):
-            if len(self.buckets) <= min(len(text), FEW * len(self.measures)):
-                found.update(part for part in self.buckets if cast("str", part) in text)
-            else:
-                found |= self.buckets.keys() & self._parts(text)
-        return found
-
-    def _parts(self, text: str) -> Iterable[str]:
-        for length in self.measures:
-            for at in range(len(text) - length + 1):
-                yield text[at : at + length]
-
-
-class Gaps(Grams):
-    """Tokens are parts of a string around a space: a text has fewer of them than of other parts."""
-
-    __slots__ = ()
-
-    def _parts(self, text: str) -> Iterable[str]:
-        return around_spaces(text)
-
-
-def around_spaces(text: str) -> list[str]:
-    """The parts of `GRAM` characters that have a space in their middle."""
-    parts: list[str] = []
-    at, last = text.find(" ", HALF), len(text) - HALF
-    while 0 <= at <= last:
-        parts.append(text[at - HALF : at + HALF])
-        at = text.find(" ", at + 1)
-    return parts
-
-
-def _texts(values: list[object]) -> list[str]:
+def texts_of(values: list[object]) -> list[str]:
+    """Those of the values that are texts."""
     return [value for value in values if isinstance(value, str)]

@@ -139,6 +139,26 @@ def test_finds_phrases(phrases: list[str], text: str) -> None:
     Both(dict(enumerate(forms))).assert_agree({"a": text})
 
 
+PARTS = ["".join(letters) for size in range(1, 8) for letters in product("ab ", repeat=size)]
+# So long that all branches look at it together.
+LONG = st.text("ab ", max_size=30).map(lambda text: "-" * 600 + text)
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.lists(st.sampled_from([20, 150]), min_size=4, max_size=6),
+    LONG,
+    st.integers(),
+)
+def test_finds_parts_of_long_texts(crowds: list[int], text: str, seed: int) -> None:
+    """In the branches of a list's elements, too, which share what they have looked for."""
+    both = Both()
+    for tag, crowd in enumerate(crowds):
+        for part in Random(seed + tag).sample(PARTS, crowd):
+            both.put(len(both.filters), {"a": {"$in": [tag]}, "b": {"$contains": part}})
+    both.assert_agree({"a": list(range(len(crowds))), "b": text})
+
+
 @pytest.mark.parametrize("payload", [payload for _, payload in HITS + MISSES], ids=repr)
 def test_answers_as_the_rules_say(payload: Json) -> None:
     EVERY_RULE.assert_agree(payload)
