@@ -1,15 +1,22 @@
-"""Receivers that want no more events, or took none for days: they are disabled, with notice."""
+"""Receivers that want no more events, or took none for days: they are disabled, with notice.
+
+By a thread of its own. To change a listener takes a lock that any transaction of the site's may
+hold, and runs code of the site's: no delivery is to wait for either.
+"""
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Collection, Sequence
 from datetime import timedelta
 
-from django.db import Error, router
+from django.db import router
 from django.utils import timezone
 
 from deliverer.handler import GONE
 from deliverer.row import Row
+from durian.database import available
+from durian.errors import Unavailable
 from durian.models import Attempt, Listener
 from durian.signals import listener_disabled
 
@@ -23,7 +30,7 @@ MAX_KEPT = 100_000
 
 
 class Disabler:
-    """Looks through attempts, before they are logged, for receivers to disable.
+    """Is shown attempts, once they are in the log, and disables their listeners if it has to be.
 
     `days` is how long all deliveries to one must have failed, 0 for never; `clock` is in seconds.
     """
@@ -31,17 +38,49 @@ class Disabler:
     def __init__(self, days: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._days = days
         self._clock = clock
+        self._gone: set[int] = set()
+        self._dead: set[int] = set()
+        self._noted = threading.Condition()
+        self._stopping = False
         self._looked: dict[int, float] = {}
 
-    def __call__(self, attempts: Sequence[Row]) -> None:
-        """Disable the listeners that answered 410 or failed for too long, and send
-        `listener_disabled`."""
-        for listener in _active({one.listener_id for one in attempts if one.status == GONE}):
-            _disable(listener, GONE_REASON)
-        delivered = {one.listener_id for one in attempts if one.outcome == "delivered"}
-        dead = {one.listener_id for one in attempts if one.outcome == "dead"} - delivered
-        if self._days and dead:
-            self._disable_failing(dead)
+    def note(self, attempts: Sequence[Row]) -> None:
+        """Take note of the listeners that answered 410, and of those whose deliveries died. From
+        any thread."""
+        gone = {one.listener_id for one in attempts if one.status == GONE}
+        dead = {one.listener_id for one in attempts if one.outcome == Attempt.Outcome.DEAD} - gone
+        if gone or dead:
+            with self._noted:
+                self._gone |= gone
+                self._dead |= dead
+                self._noted.notify()
+
+    def run(self) -> None:
+        """Disable who has to be, and send `listener_disabled`, until `stop`."""
+        while True:
+            with self._noted:
+                self._noted.wait_for(lambda: self._gone or self._dead or self._stopping)
+                gone, self._gone = self._gone, set()
+                dead, self._dead = self._dead, set()
+            if not gone and not dead:
+                return
+            self._look_at(gone, dead)
+
+    def stop(self) -> None:
+        """Let `run` return when it has done what was noted."""
+        with self._noted:
+            self._stopping = True
+            self._noted.notify()
+
+    def _look_at(self, gone: Collection[int], dead: Collection[int]) -> None:
+        try:
+            with available(router.db_for_write(Listener)):
+                for listener in _active(gone):
+                    _disable(listener, GONE_REASON)
+                if self._days:
+                    self._disable_failing(dead)
+        except Unavailable as error:
+            logger.warning("Who is gone is seen by a later answer: %s", error)
 
     def _disable_failing(self, dead: Collection[int]) -> None:
         for listener in _active([one for one in dead if self._due(one)]):
@@ -82,12 +121,10 @@ def _disable(listener: Listener, reason: str) -> None:
     try:
         if not listener.set_state(Listener.State.DISABLED, reason):
             return  # Somebody has changed it meanwhile: the next answer tells.
-    except Error:
-        raise  # The whole batch waits for the database.
     except Exception:
-        # A site's receiver of `post_save`, say; the log of all others must not wait for it.
+        # A site's receiver of `post_save`, say, or a database that has just gone away.
         logger.exception("Listener %d cannot be disabled. %s", listener.pk, reason)
         return
     logger.warning("Listener %d (%s) is disabled. %s", listener.pk, listener.url, reason)
-    # Django logs what a site's receiver raises; the deliveries go on.
+    # Django logs what a site's receiver raises; the others are told all the same.
     listener_disabled.send_robust(sender=Listener, listener=listener, reason=reason)

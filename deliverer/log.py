@@ -37,15 +37,15 @@ _Key = tuple[str, str, int]
 
 
 class Log:
-    """Takes attempts from any thread and writes them; `before_write` is shown each batch, and again
-    when writing it failed. `on_failure` is called, from its thread, should it end by itself."""
+    """Takes attempts from any thread and writes them; `on_written` is shown each batch, from its
+    thread, and so `on_failure` is called should it end by itself."""
 
     def __init__(
         self,
-        before_write: Callable[[Sequence[Row]], None],
+        on_written: Callable[[Sequence[Row]], None] = lambda rows: None,
         on_failure: Callable[[], None] = lambda: None,
     ) -> None:
-        self._before_write = before_write
+        self._on_written = on_written
         self._on_failure = on_failure
         self._waiting: deque[_Entry] = deque()
         self._unwritten: set[_Key] = set()
@@ -119,10 +119,9 @@ class Log:
 
     def _write_batch(self) -> None:
         batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
+        rows = [entry.row for entry in batch]
         try:
             with available(router.db_for_write(Attempt)):
-                rows = [entry.row for entry in batch]
-                self._before_write(rows)
                 insert(rows)
             self._backoff.succeeded()
         except Exception as error:
@@ -132,6 +131,7 @@ class Log:
         for entry in batch:
             self._unwritten.discard(entry.key)
             entry.finish()
+        self._on_written(rows)
 
     def _keep(self, batch: list["_Entry"], error: Exception) -> None:
         wait = self._backoff.failed()

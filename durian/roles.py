@@ -152,7 +152,8 @@ class DelivererRole:
         config, names = conf.config(), broker().topology
         self._targets = Targets()
         self._engine = Engine(http_settings(), on_failure=self._fail)
-        self._log = Log(Disabler(config.disable_after_days), on_failure=self._fail)
+        self._disabler = Disabler(config.disable_after_days)
+        self._log = Log(self._disabler.note, on_failure=self._fail)
         self._limits = Limits(config.max_in_flight, config.listener_in_flight)
         handler = DeliveryHandler(names, self._targets, self._engine, self._log, self._limits)
         self._pump = Pump(
@@ -170,6 +171,7 @@ class DelivererRole:
         """Deliver until `stop`."""
         start_thread(self._targets.watch, "durian-targets", self._fail)
         start_thread(self._limits.watch, "durian-limits", self._fail)
+        disabling = start_thread(self._disabler.run, "durian-disabler", self._fail)
         self._engine.start()
         self._log.start()
         try:
@@ -179,6 +181,8 @@ class DelivererRole:
             self._engine.stop()
             # It has what was acked while the database was away.
             self._log.stop(_left(self._end_by))
+            self._disabler.stop()
+            disabling.join(_left(self._end_by))
             self._targets.stop()
 
     def stop(self, within: float) -> None:

@@ -3,13 +3,14 @@
 import logging
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from itertools import chain, repeat
 from typing import Any
 
 import pytest
+from django.db import OperationalError, ProgrammingError
 from django.db.models.signals import post_save
 from django.utils import timezone as clock
 from pytest_django.fixtures import Settings
@@ -17,6 +18,7 @@ from pytest_django.fixtures import Settings
 from deliverer import log as log_module
 from deliverer.gone import LOOK_SECONDS, Disabler
 from deliverer.inprocess import deliver_now
+from deliverer.insert import insert
 from deliverer.log import Log
 from deliverer.row import Row
 from deliverer.targets import Targets, target_of
@@ -32,8 +34,6 @@ from tests.servers.receiver import Answer, Receiver
 pytestmark = pytest.mark.django_db(transaction=True)
 
 Told = list[tuple[int, str]]
-
-BY_ANSWER = Disabler(days=0)
 
 
 def attempt(**fields: Any) -> Row:
@@ -54,13 +54,19 @@ def attempt(**fields: Any) -> Row:
     return Row(**values | fields)
 
 
-def write_all(attempts: list[Row], before: Callable[..., None] = BY_ANSWER) -> int:
-    """Write `attempts` by a log of its own; return how many were said to be done."""
-    log, done = Log(before_write=before), threading.Semaphore(0)
+def write_all(attempts: list[Row], days: int = 0) -> int:
+    """Write `attempts` by a log of its own; return how many were said to be done.
+
+    Who is gone is disabled, or has taken nothing for so many days.
+    """
+    disabler, done = Disabler(days), threading.Semaphore(0)
+    log = Log(disabler.note)
     for one in attempts:
         log.write(one, done.release)
     log.start()
     log.stop(within=10)
+    disabler.stop()
+    disabler.run()
     return sum(done.acquire(blocking=False) for _ in attempts)
 
 
@@ -79,16 +85,20 @@ def test_attempts_are_written_before_they_are_done() -> None:
     assert Attempt.objects.count() == 1200
 
 
-def test_a_log_that_is_to_end_goes_easy_on_a_database_that_is_away() -> None:
+def test_a_log_that_is_to_end_goes_easy_on_a_database_that_is_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     tries: list[int] = []
     back, done = threading.Event(), threading.Event()
 
-    def look(rows: object) -> None:
+    def look(rows: Sequence[Row]) -> None:
         tries.append(1)
         if not back.is_set():
             raise Unavailable("The database is away.")
+        insert(rows)
 
-    log = Log(before_write=look)
+    monkeypatch.setattr(log_module, "insert", look)
+    log = Log()
     log.write(attempt(), done.set)
     log.start()
     threading.Timer(1.0, back.set).start()
@@ -100,12 +110,14 @@ def test_a_log_that_is_to_end_goes_easy_on_a_database_that_is_away() -> None:
 
 def test_a_log_that_is_to_end_does_so_in_time_though_the_database_is_away(
     caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def look(rows: object) -> None:
         raise Unavailable("The database is away.")
 
+    monkeypatch.setattr(log_module, "insert", look)
     others = set(threading.enumerate())
-    log, done = Log(before_write=look), threading.Event()
+    log, done = Log(), threading.Event()
     log.write(attempt(), done.set)
     log.start()
     log.stop(within=0.3)
@@ -119,16 +131,18 @@ def test_what_waits_to_be_written_counts_as_logged_and_what_is_dropped_does_not(
 ) -> None:
     away = threading.Event()
 
-    def look(rows: object) -> None:
+    def look(rows: Sequence[Row]) -> None:
         if away.is_set():
             raise Unavailable("The database is away.")
+        insert(rows)
 
     def has(row: Row, **other: Any) -> bool:
         fields: dict[str, Any] = {"id": row.delivery, "event": row.event, "run": row.run}
         fields |= {"attempt": row.number, **other}
         return log.has(DeliveryMessage(hook="a", listener=7, body="{}", created=0, **fields))
 
-    log, done = Log(before_write=look), threading.Semaphore(0)
+    monkeypatch.setattr(log_module, "insert", look)
+    log, done = Log(), threading.Semaphore(0)
     first, second = attempt(), attempt()
     assert not has(first)
     away.set()
@@ -206,13 +220,14 @@ def test_a_site_that_fails_to_take_the_notice_stops_nothing() -> None:
     assert gone.state == Listener.State.DISABLED
 
 
+@pytest.mark.parametrize("error", [RuntimeError, ProgrammingError])
 def test_a_site_that_lets_nobody_disable_a_listener_stops_nothing(
-    caplog: pytest.LogCaptureFixture,
+    error: type[Exception], caplog: pytest.LogCaptureFixture
 ) -> None:
     gone = listener("http://127.0.0.1/gone")
 
     def refuse(**_: Any) -> None:
-        raise RuntimeError("the audit says no")
+        raise error("the audit says no")
 
     post_save.connect(refuse, sender=Listener)
     try:
@@ -222,6 +237,50 @@ def test_a_site_that_lets_nobody_disable_a_listener_stops_nothing(
     assert Attempt.objects.count() == 2
     assert f"Listener {gone.pk} cannot be disabled" in caplog.text
     assert "the audit says no" in caplog.text
+
+
+def test_the_log_waits_for_nobody_who_has_to_be_disabled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A transaction of the site's may keep a listener from being changed for long."""
+    gone, free = listener("http://127.0.0.1/gone"), threading.Event()
+    set_state = Listener.set_state
+
+    def wait(*arguments: Any) -> bool:
+        assert free.wait(30)
+        return set_state(*arguments)
+
+    monkeypatch.setattr(Listener, "set_state", wait)
+    disabler, done = Disabler(0), threading.Semaphore(0)
+    log = Log(disabler.note)
+    log.start()
+    disabling = roles.start_thread(disabler.run, "disabler")
+    try:
+        for status in (410, 200, 410, 200):
+            log.write(attempt(status=status, listener_id=gone.pk), done.release)
+            assert done.acquire(timeout=10)
+    finally:
+        free.set()
+        log.stop(within=10)
+        disabler.stop()
+        disabling.join(10)
+    gone.refresh_from_db()
+    assert gone.state == Listener.State.DISABLED
+
+
+def test_who_is_gone_while_the_database_is_away_is_disabled_by_a_later_answer(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = listener("http://127.0.0.1/gone")
+
+    def away(listeners: object) -> list[Listener]:
+        raise OperationalError("it is away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("deliverer.gone._active", away)
+        assert write_all([attempt(status=410, listener_id=gone.pk)]) == 1
+    assert "seen by a later answer" in caplog.text
+    assert write_all([attempt(status=410, listener_id=gone.pk)]) == 1
+    gone.refresh_from_db()
+    assert gone.state == Listener.State.DISABLED
 
 
 def ago(**age: float) -> datetime:
@@ -237,7 +296,7 @@ def unchanged(url: str = "http://127.0.0.1/", days: float = 30) -> Listener:
 
 def dies(to: Listener) -> str:
     """Let a delivery die, and return the state that its listener is in then."""
-    write_all([attempt(listener_id=to.pk, outcome="dead", status=None)], Disabler(5))
+    write_all([attempt(listener_id=to.pk, outcome="dead", status=None)], days=5)
     to.refresh_from_db()
     return to.state
 
@@ -283,7 +342,7 @@ def test_a_success_in_the_same_batch_counts() -> None:
     to = unchanged()
     failed = {"listener_id": to.pk, "outcome": "dead", "status": 500}
     write_all([attempt(started_at=ago(days=6), **failed)])
-    write_all([attempt(**failed), attempt(listener_id=to.pk)])
+    write_all([attempt(**failed), attempt(listener_id=to.pk)], days=5)
     to.refresh_from_db()
     assert to.state == Listener.State.ACTIVE
 
@@ -292,7 +351,7 @@ def test_nobody_is_disabled_by_time_when_that_is_switched_off() -> None:
     to = unchanged()
     failed = {"listener_id": to.pk, "outcome": "dead", "status": 500}
     write_all([attempt(started_at=ago(days=6), **failed)])
-    write_all([attempt(**failed)], Disabler(0))
+    write_all([attempt(**failed)], days=0)
     to.refresh_from_db()
     assert to.state == Listener.State.ACTIVE
 
@@ -303,13 +362,12 @@ def test_a_listener_is_looked_at_once_an_hour(
     now = [0.0]
     disabler = Disabler(5, clock=lambda: now[0])
     dead = attempt(listener_id=unchanged().pk, outcome="dead")
-    with django_assert_num_queries(2):
-        disabler([dead])
-    with django_assert_num_queries(0):
-        disabler([dead])
-    now[0] += LOOK_SECONDS
-    with django_assert_num_queries(2):
-        disabler([dead])
+    disabler.stop()
+    for queries in (2, 0, 2):
+        with django_assert_num_queries(queries):
+            disabler.note([dead])
+            disabler.run()
+        now[0] += LOOK_SECONDS / 2
 
 
 def assert_changes_are_seen(targets: Targets, one: Listener, two: Listener) -> None:
