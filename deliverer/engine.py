@@ -12,10 +12,11 @@ from typing import NamedTuple
 import pycurl
 from requests import PreparedRequest
 
-from deliverer.http import Exchange, Result, Settings, name_of
+from deliverer.http import Exchange, Result, Settings, checked, name_of
 from deliverer.resolver import Answer, Resolver
+from deliverer.silence import Silence
 from deliverer.sockets import Ready, sockets
-from durian.errors import ConnectionFailed, DeliveryError, Unavailable
+from durian.errors import ConnectionFailed, DeadlineExceeded, DeliveryError, Unavailable
 from durian.wire.wakeup import Wakeup
 
 logger = logging.getLogger("durian.deliverer")
@@ -77,6 +78,7 @@ class Engine:
         self._submitted: deque[_Job] = deque()
         self._under_way: dict[pycurl.Curl, _UnderWay] = {}
         self._free: list[pycurl.Curl] = []
+        self._silence = Silence()
         self._timer: float | None = None
         self._woke = self._ready_since = time.monotonic()
         """When it looked last what is ready, and since when some of that may have been so."""
@@ -170,7 +172,10 @@ class Engine:
         handle = self._free.pop() if self._free else pycurl.Curl()
         spent = time.monotonic() - began if addresses else 0.0
         try:
-            exchange = Exchange(handle, job.request, job.timeout, self._settings, addresses, spent)
+            alone = bool(self._silence) and self._is_silent(job.request)
+            exchange = Exchange(
+                handle, job.request, job.timeout, self._settings, addresses, spent, alone
+            )
         except DeliveryError as error:
             self._refuse(job, handle, error)
             return
@@ -180,6 +185,10 @@ class Engine:
             return
         self._under_way[handle] = _UnderWay(exchange, job.on_result, began)
         self._multi.add_handle(handle)
+
+    def _is_silent(self, request: PreparedRequest) -> bool:
+        called = checked(self._settings.guard, request.url or "")
+        return self._silence.holds((called.host, called.port))
 
     def _refuse(self, job: _Job, handle: pycurl.Curl, error: DeliveryError) -> None:
         self._give_back(handle)
@@ -199,6 +208,8 @@ class Engine:
     def _end(self, handle: pycurl.Curl, late: float, code: int = 0, message: str = "") -> None:
         exchange, on_result, began = self._under_way[handle]
         result = exchange.result(code, message)
+        if isinstance(result, DeadlineExceeded):
+            self._silence.note(exchange.place)
         del self._under_way[handle]
         connected = handle.getinfo(pycurl.PRETRANSFER_TIME)
         receiver = handle.getinfo(pycurl.TOTAL_TIME) - connected - late

@@ -19,6 +19,7 @@ import pycurl
 from requests import PreparedRequest, Response
 
 from deliverer.answer import Answer
+from deliverer.body import Body
 from durian.errors import (
     ConnectionFailed,
     DeadlineExceeded,
@@ -47,6 +48,10 @@ _KINDS: dict[int, type[DeliveryError]] = {
     _TOO_LARGE: InvalidAnswer,
 }
 
+LIFETIME_SECONDS = 60
+"""For how long an idle connection is taken for new exchanges. A name is looked up anew after a
+minute; who has moved is not to be called at the old place for as long as somebody answers there."""
+
 Result = Response | DeliveryError
 """How an exchange ends: with an answer, whatever its status, or with the reason for none."""
 
@@ -68,7 +73,8 @@ class Exchange:
     """One request and its answer, on a handle of libcurl that is new or has been reset.
 
     It ends `timeout` seconds after it began, of which so many are `spent`. `addresses` are those of
-    the URL's host; libcurl looks it up itself if there are none given. Raises AddressRefused or
+    the URL's host; libcurl looks it up itself if there are none given. It is `alone` if no other
+    exchange is to share its connection, as those of HTTP/2 do. Raises AddressRefused or
     InvalidURL for a URL that is not called, ConnectionFailed for a request that cannot be written
     as HTTP.
     """
@@ -81,6 +87,7 @@ class Exchange:
         settings: Settings,
         addresses: Sequence[str] = (),
         spent: float = 0.0,
+        alone: bool = False,
     ) -> None:
         self._handle = handle
         self._request = request
@@ -91,13 +98,15 @@ class Exchange:
         self._connecting = False
         self._answer = Answer()
         called = checked(settings.guard, request.url or "")
-        self._host = called.host
+        self.place = (called.host, called.port)
         try:
             self._configure(called.url, settings, timeout - spent)
             if addresses:
                 # The plus lets libcurl forget them after a minute.
                 entry = f"+{called.host}:{called.port}:{','.join(addresses)}"
                 handle.setopt(pycurl.RESOLVE, [entry])
+            if alone:
+                handle.setopt(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1)
             self._configure_request()
         except (pycurl.error, UnicodeError) as error:
             raise ConnectionFailed(f"The request cannot be made: {error}") from error
@@ -114,6 +123,7 @@ class Exchange:
         set_option(pycurl.URL, url)
         set_option(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
         set_option(pycurl.TIMEOUT_MS, max(1, int(seconds * 1000)))
+        set_option(pycurl.MAXLIFETIME_CONN, LIFETIME_SECONDS)
         # Signals would interrupt other threads.
         set_option(pycurl.NOSIGNAL, 1)
         # Empty, not unset: libcurl would look into the environment.
@@ -130,7 +140,11 @@ class Exchange:
         if body is None:
             set_option(pycurl.HTTPGET, 1)
         else:
-            set_option(pycurl.POSTFIELDS, body.encode() if isinstance(body, str) else body)
+            source = Body(body.encode() if isinstance(body, str) else body)
+            set_option(pycurl.POST, 1)
+            set_option(pycurl.POSTFIELDSIZE_LARGE, source.size)
+            set_option(pycurl.READFUNCTION, source.read)
+            set_option(pycurl.SEEKFUNCTION, source.rewind)
         set_option(pycurl.CUSTOMREQUEST, method or "POST")
         if method == "HEAD":
             set_option(pycurl.NOBODY, 1)
@@ -152,7 +166,7 @@ class Exchange:
     def _on_socket(self, purpose: int, address: Any) -> socket.socket | int:
         try:
             ip, port = address.addr[:2]
-            self._guard.check_address(ip, self._host, port)
+            self._guard.check_address(ip, self.place[0], port)
             opened = _Socket(address.family, address.socktype, address.protocol)
             self._connecting = True
             return opened
@@ -173,6 +187,8 @@ class Exchange:
         if self._proxy:
             # It may hold a password, and libcurl repeats what it cannot read.
             message = message.replace(self._proxy, "the proxy")
+        if code == pycurl.E_SEND_FAIL_REWIND:
+            message = "The connection ended without an answer, and so did another one."
         kind = _KINDS.get(code, ConnectionFailed)
         if kind is DeadlineExceeded:
             message = f"No complete answer within {self._timeout:g} s: {self._stage()}{message}"

@@ -1,4 +1,4 @@
-"""A TCP proxy that misbehaves on demand: cut, tear, delay, throttle, refuse or black-hole."""
+"""A TCP proxy that misbehaves on demand: cut, tear, forget, delay, throttle, refuse, black-hole."""
 
 import contextlib
 import socket
@@ -25,6 +25,7 @@ class TcpProxy:
         self._target = target
         self._tear_at = b""
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
+        self._forgotten: set[socket.socket] = set()
         self.open()
 
     def open(self) -> None:
@@ -38,6 +39,11 @@ class TcpProxy:
         for pair in pairs:
             for end in pair:
                 _close(end)
+
+    def forget(self) -> None:
+        """Pass nothing on any more through the connections that are there, and tell nobody."""
+        for pair in self._pairs:
+            self._forgotten.update(pair)
 
     def tear(self, pattern: bytes) -> None:
         """Cut one connection in the middle of what it sends: right behind the next `pattern`."""
@@ -71,6 +77,8 @@ class TcpProxy:
     def _forward(self, source: socket.socket, sink: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(CHUNK):
+                if source in self._forgotten:
+                    continue
                 if self.rate:
                     time.sleep(len(data) / self.rate)
                 time.sleep(self.delay)
