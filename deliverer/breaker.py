@@ -5,6 +5,8 @@ finds out, after a wait that doubles with each one that fails, and a success clo
 come back later, the later the longer the receiver has been away, and not all at once.
 """
 
+from math import inf
+
 from requests import Response
 
 from deliverer.http import Result
@@ -33,11 +35,21 @@ def is_away(result: Result) -> bool:
 class Breaker:
     """Times are in seconds, of one clock."""
 
-    __slots__ = ("_failures", "_since", "_turns", "_wait", "probe_at")
+    __slots__ = (
+        "_answered_at",
+        "_failures",
+        "_returns_at",
+        "_since",
+        "_turns",
+        "_wait",
+        "probe_at",
+    )
 
     def __init__(self) -> None:
         self.probe_at = 0.0
+        self._answered_at = -inf
         self._failures = 0
+        self._returns_at = 0.0
         self._since = 0.0
         self._turns = 0
         self._wait = 0.0
@@ -63,7 +75,7 @@ class Breaker:
             return False
         self._failures += 1
         if self.is_open:
-            self._since = now
+            self._since = self._returns_at = now
             self._leave_alone(now, FIRST_WAIT, asked)
         return self.is_open
 
@@ -75,11 +87,24 @@ class Breaker:
         """Close it, and return for how many seconds it was open."""
         away = now - self._since if self.is_open else 0.0
         self._failures = 0
+        self._answered_at = now
         return away
 
-    def hold(self, now: float) -> float:
-        """Return the seconds after which a delivery that found it open shall come back."""
+    def hold(self, now: float, interval: float) -> float:
+        """Return the seconds after which a delivery that found it open shall come back.
+
+        No two come back within `interval`, in seconds.
+        """
         self._turns += 1
         spread = min(now - self._since, LONGEST_SPREAD) * (self._turns * GOLDEN % 1)
+        self._returns_at = max(self._returns_at, now) + interval
         # While a probe is under way its moment has passed.
-        return max(self.probe_at - now, FIRST_WAIT) + spread
+        return max(self.probe_at - now, FIRST_WAIT) + spread + self._returns_at - now
+
+    def is_crowded(self, now: float) -> bool:
+        """Say whether the next one that finds it open comes back later for those before it."""
+        return self._returns_at > now
+
+    def silence(self, now: float) -> float:
+        """Return for how long nobody has answered, infinity if nobody ever has."""
+        return now - self._answered_at

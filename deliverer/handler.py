@@ -153,8 +153,10 @@ class DeliveryHandler:
 
     def _park(self, attempt: "_Attempt", target: Target, pause: Pause) -> None:
         delivery, now = attempt.delivery, self._clock()
+        # What was before the receiver's last answer is no waiting for it.
+        held = max(delivery.held_since or now, now - pause.silence) if pause.away else 0.0
+        delivery = msgspec.structs.replace(delivery, held_since=held)
         if pause.away:
-            delivery = msgspec.structs.replace(delivery, held_since=delivery.held_since or now)
             try:
                 verdict = given_up(delivery, target, now)
             except Exception as error:

@@ -3,10 +3,8 @@
 A listener has as many POSTs under way as it has earned by successes, up to a cap. What is over
 waits in the process, if it will be for a moment only and takes no place from others. Else it
 reserves one of the listener's next free moments and waits in the broker until then, once, so that a
-long backlog does not circulate; so does what is over a rate.
-
-Since nothing waits here for longer than LINE_SECONDS, the messages that a deliverer has taken move
-on whatever their listeners do.
+long backlog does not circulate; so does what is over a rate. Nothing waits here for longer than
+LINE_SECONDS: what a deliverer has taken moves on whatever its listeners do.
 """
 
 import logging
@@ -40,7 +38,7 @@ ASLEEP_SECONDS = 1.0
 """When nothing has been heard here for so long, sweeps included, the process was stopped."""
 LEAST_WAIT = 0.25
 RETURNS_PER_SECOND = 200.0
-"""How many deliveries to receivers that are away come back at most, of one process."""
+"""How many deliveries of one process come back to receivers that are away, in equal parts."""
 CROWD_SECONDS, CROWD = 5.0, 5
 """So many seconds' worth of POSTs under a rate, and so many more, may come too early: what waits in
 the broker does not come back to the moment, nor to the process that reserved it. With a fifth of
@@ -66,7 +64,8 @@ class Limits:
         self._turns: OrderedDict[Share, None] = OrderedDict()
         """Whose deliveries wait for a place, in turn; some may have no line, or no right to it."""
         self._in_flight = 0
-        self._returns_at = 0.0
+        self._returning: set[Share] = set()
+        """Those who are away and have a queue of deliveries that will come back."""
         self._heard_at, self._awake_since = clock(), 0.0
         self._lock = threading.Lock()
         self._stopping = threading.Event()
@@ -146,6 +145,7 @@ class Limits:
             parked = [pair for share in self._present for pair in self._swept(share, now)]
             self._present_before = len(self._present)
             self._present = {share for share in self._present if share.line}
+            self._returning = {one for one in self._returning if one.breaker.is_crowded(now)}
         for park, pause in parked:
             park(pause)
 
@@ -258,8 +258,9 @@ class Limits:
 
     def _turned_away(self, share: Share, rate: float, now: float) -> Pause:
         if share.breaker.is_open:
-            self._returns_at = max(self._returns_at, now) + 1 / RETURNS_PER_SECOND
-            return Pause(step_over(share.breaker.hold(now) + self._returns_at - now), away=True)
+            self._returning.add(share)
+            seconds = share.breaker.hold(now, len(self._returning) / RETURNS_PER_SECOND)
+            return Pause(step_over(seconds), away=True, silence=share.breaker.silence(now))
         moment = self._ahead(share, rate, now) + len(share.line) * share.seconds / self._cap
         share.moments.reserve()
         overdue = share.overdue(now, self._awake_since)

@@ -5,6 +5,7 @@ Without a clock or a lock; times are in seconds, of one clock.
 
 from collections import deque
 from collections.abc import Callable
+from math import inf
 from typing import NamedTuple
 
 from deliverer.breaker import Breaker
@@ -25,10 +26,11 @@ FIRST_GUESS_SECONDS = 0.02
 
 class Pause(NamedTuple):
     """How long a delivery waits in the broker: for a moment of its own, or for a receiver that is
-    `away`."""
+    `away` and has answered nobody for so long a `silence`, in seconds."""
 
     seconds: float
     away: bool = False
+    silence: float = inf
 
 
 Go = Callable[[], bool]

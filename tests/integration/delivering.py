@@ -16,6 +16,7 @@ from durian.wire.broker import Broker, Incoming
 from durian.wire.dead import Autopsy
 from durian.wire.deadletters import Leave, Letter, Walk, revived
 from durian.wire.messages import DeliveryMessage, encode
+from durian.wire.topology import LADDER
 from tests.integration.wire.harness import put, take
 from tests.servers.free import wait_until
 
@@ -73,6 +74,11 @@ class Deliveries:
         """Return how many messages wait anywhere but among the dead letters."""
         states = self.broker.states()
         return sum(one.messages for one in states if one.name != self.broker.topology.dead)
+
+    def parked(self) -> int:
+        """Return how many messages rest in the queues of delays."""
+        delays = {self.broker.topology.delay(step) for step in LADDER}
+        return sum(one.messages for one in self.broker.states() if one.name in delays)
 
     def autopsies(self) -> list[Autopsy]:
         """Return what the dead letters say."""

@@ -72,7 +72,7 @@ def test_a_receiver_that_is_away_is_asked_by_one_at_a_time(
     for _ in range(MANY):
         sent.send(to)
     with sent.running():
-        wait_until(lambda: len(outcomes(to)) >= breaker.FAILURES, PATIENCE, "the breaker opens")
+        wait_until(lambda: len(outcomes(to)) + sent.parked() == MANY, PATIENCE, "none is under way")
         began, before = time.monotonic(), len(outcomes(to))
         # Probes are made after 1, 2 and 4 seconds; each is one attempt and no more.
         wait_until(lambda: len(outcomes(to)) >= before + 2, PATIENCE, "two probes")
@@ -101,6 +101,23 @@ def test_who_has_waited_as_long_as_its_retries_would_take_is_dead_without_a_post
     assert (autopsy.reason, autopsy.event) == ("exhausted", late.event)
     assert "away" in autopsy.detail
     assert len(receiver.requests) == breaker.FAILURES
+
+
+def test_what_was_before_the_receivers_last_answer_is_no_waiting_for_it(
+    sent: Deliveries, receiver: Receiver
+) -> None:
+    to = listener(receiver.url(), retry={"schedule": [7200], "jitter": 0})
+    sent.send(to)
+    with sent.running():
+        wait_for_outcomes(to, ["delivered"])
+        receiver.answer("/", Answer(503))
+        for _ in range(breaker.FAILURES):
+            sent.send(to)
+        wait_until(lambda: len(outcomes(to)) > breaker.FAILURES, PATIENCE, "the breaker opens")
+        sent.send(to, held_since=time.time() - 10_000)
+        parked = breaker.FAILURES + 1
+        wait_until(lambda: sent.parked() == parked, PATIENCE, "it waits again")
+    assert sent.autopsies() == []
 
 
 @pytest.mark.usefixtures("_soon")

@@ -1,4 +1,5 @@
 from itertools import pairwise
+from math import inf
 
 import pytest
 from hypothesis import strategies as st
@@ -136,11 +137,37 @@ def test_who_has_not_been_asked_for_hours_is_forgotten() -> None:
 def test_what_is_held_comes_back_over_as_long_again_as_the_receiver_has_been_away() -> None:
     breaker = opened()
     now = NOW + 100
-    moments = sorted(breaker.hold(now) for _ in range(100))
+    moments = sorted(breaker.hold(now, 0.0) for _ in range(100))
     assert moments[0] >= FIRST_WAIT
     assert moments[-1] <= FIRST_WAIT + 100
     # Spread evenly: no gap is much wider than the others.
     assert max(after - before for before, after in pairwise(moments)) < 3
+
+
+def test_those_that_come_back_keep_their_distance() -> None:
+    breaker = opened()
+    moments = [breaker.hold(NOW, 0.5) for _ in range(100)]
+    assert [after - before for before, after in pairwise(moments)] == [0.5] * 99
+    assert breaker.is_crowded(NOW + 49)
+    assert not breaker.is_crowded(NOW + 51)
+
+
+def test_who_is_away_anew_waits_for_nothing_of_before() -> None:
+    breaker = opened()
+    for _ in range(100):
+        breaker.hold(NOW, 10.0)
+    breaker.succeeded(NOW + 60)
+    for _ in range(FAILURES):
+        breaker.failed(NOW + 60)
+    assert breaker.hold(NOW + 60, 10.0) == FIRST_WAIT + 10
+
+
+def test_it_knows_for_how_long_nobody_has_answered() -> None:
+    breaker = opened()
+    assert breaker.silence(NOW + 10) == inf
+    breaker.succeeded(NOW + 20)
+    breaker.failed(NOW + 30)
+    assert breaker.silence(NOW + 50) == 30
 
 
 class Breaking(RuleBasedStateMachine):
@@ -178,7 +205,7 @@ class Breaking(RuleBasedStateMachine):
     @rule()
     def one_is_held(self) -> None:
         if self.breaker.is_open:
-            wait = self.breaker.hold(self.now)
+            wait = self.breaker.hold(self.now, 0.0)
             assert wait >= max(FIRST_WAIT, self.breaker.probe_at - self.now)
             away = self.now - self.opened_at
             assert wait <= LONGEST_WAIT + min(away, LONGEST_SPREAD)

@@ -632,10 +632,30 @@ def test_of_those_held_for_all_who_are_away_few_come_back_soon() -> None:
     desk = Desk()
     for listener in range(20):
         desk.fail(listener)
-    waits = sorted(one.wait for who in range(20) for one in desk.many(200, who))
+    waits = sorted(desk.admit(who).wait for _ in range(200) for who in range(20))
     assert all(number < RETURNS_PER_SECOND * wait for number, wait in enumerate(waits))
     # However long, each wait is one rest in the broker.
     assert set(waits) <= set(LADDER)
+
+
+def test_what_is_held_for_one_who_is_away_keeps_nobody_waiting_for_another() -> None:
+    desk = Desk()
+    desk.fail(JOE)
+    desk.many(20_000, JOE)
+    desk.fail(JANE)
+    assert desk.admit(JANE).wait == 8
+    assert desk.admit(JOE).wait >= 20_000 / RETURNS_PER_SECOND
+
+
+def test_who_is_away_no_more_leaves_its_part_to_the_others() -> None:
+    desk = Desk()
+    for listener in range(20):
+        desk.fail(listener)
+        desk.admit(listener)
+    desk.wait(1)
+    desk.limits.sweep()
+    waits = [one.wait for one in desk.many(1000, JOE)]
+    assert max(waits) <= 16
 
 
 class Crowd(RuleBasedStateMachine):
