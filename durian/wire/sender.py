@@ -20,6 +20,8 @@ GATHER_SECONDS = 0.03
 """How long a patient message waits for others: alone, one that is delayed costs RabbitMQ seven
 times what it costs among forty."""
 GATHER_MOST = 200
+MAX_ASIDE = 5 * MAX_UNCONFIRMED
+"""How many messages that no queue takes for now are kept before no more are wanted."""
 BLIND_BYTES = 128 * 1024
 """How much is written before the broker is heard again: it may have an alarm by then, take nothing
 more, and leave the next write to wait in vain."""
@@ -73,8 +75,8 @@ class Sender:
 
     @property
     def crowded(self) -> bool:
-        """Whether more waits than can be under way at once."""
-        return len(self._waiting) >= MAX_UNCONFIRMED
+        """Whether more waits than can be under way at once, or can be kept for later."""
+        return len(self._waiting) >= MAX_UNCONFIRMED or len(self._aside) >= MAX_ASIDE
 
     def sources(self) -> list[Publisher]:
         """Return what to wait for before the next `turn`, for `patience` at most."""

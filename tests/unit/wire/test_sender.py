@@ -3,9 +3,12 @@
 import time
 from collections.abc import Callable
 
-from durian.errors import MessageRefused
+import pytest
+
+from durian.errors import MessageRefused, Unavailable
+from durian.wire.backoff import Backoff
 from durian.wire.broker import Confirmed, Outgoing, Refused
-from durian.wire.sender import BLIND_BYTES, GATHER_MOST, GATHER_SECONDS, Sender
+from durian.wire.sender import BLIND_BYTES, GATHER_MOST, GATHER_SECONDS, MAX_ASIDE, Sender
 from durian.wire.topology import Topology
 from durian.wire.wakeup import Wakeup
 from tests.publishing import PublishingOnly
@@ -149,3 +152,34 @@ def test_nobody_waits_for_who_is_patient_and_many_do_not_wait() -> None:
     patient(sender, GATHER_MOST - 1, confirmed)
     sender.turn()
     assert broker.published == GATHER_MOST + 1
+
+
+class Full(PublishingOnly):
+    """A broker whose queues take nothing for now."""
+
+    topology = Topology()
+
+    def publisher(self) -> "FullPublisher":
+        return FullPublisher()
+
+
+class FullPublisher(ChoosyPublisher):
+    def __init__(self) -> None:
+        super().__init__(Choosy(b""))
+
+    def publish(self, message: Outgoing, confirmed: Confirmed, refused: Refused) -> None:
+        refused(Unavailable("The queue is full."))
+
+
+def test_no_more_is_wanted_than_is_kept_for_queues_that_take_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sender, message, rounds = Sender(Full()), Outgoing("", "queue", b""), 0
+    while not sender.crowded and rounds < 2 * MAX_ASIDE / COUNT:
+        rounds += 1
+        for _ in range(COUNT):
+            sender.send(message, lambda: None, lambda error: None)
+        sender.turn()
+        # It is not taken up again meanwhile.
+        monkeypatch.setattr(Backoff, "due", False)
+    assert rounds == MAX_ASIDE / COUNT
