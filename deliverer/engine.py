@@ -22,7 +22,8 @@ from durian.wire.wakeup import Wakeup
 logger = logging.getLogger("durian.deliverer")
 
 MAX_CONNECTIONS = 4096
-"""Connections that are kept open for later exchanges; those longest unused are closed first."""
+"""Connections that are kept open for later exchanges, and no more than half as many as there may be
+files; those longest unused are closed first."""
 
 MAX_FILES = 65_536
 """Files that the process may have open, if the system lets it; connections are files."""
@@ -67,7 +68,6 @@ class Engine:
         self._settings = settings
         self._on_failure = on_failure
         self._multi = pycurl.CurlMulti()
-        self._multi.setopt(pycurl.M_MAXCONNECTS, MAX_CONNECTIONS)
         self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._on_socket)
         self._multi.setopt(pycurl.M_TIMERFUNCTION, self._on_timer)
         self._wakeup = Wakeup()
@@ -89,7 +89,8 @@ class Engine:
 
     def start(self) -> None:
         """Begin; the process may open many files from then on."""
-        _raise_file_limit()
+        files = _raise_file_limit()
+        self._multi.setopt(pycurl.M_MAXCONNECTS, min(MAX_CONNECTIONS, files // 2))
         self._thread.start()
 
     def stop(self) -> None:
@@ -253,12 +254,15 @@ class Engine:
         self._timer = None if milliseconds < 0 else time.monotonic() + milliseconds / 1000
 
 
-def _raise_file_limit() -> None:
+def _raise_file_limit() -> int:
+    """Let the process open many files, and return how many it may."""
     # A shell gives 1,024, and each connection is one.
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = MAX_FILES if hard == resource.RLIM_INFINITY else min(MAX_FILES, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        return wanted
+    return MAX_FILES if soft == resource.RLIM_INFINITY else soft
 
 
 def _call(on_result: OnResult, result: Result, took: Took) -> None:

@@ -2,8 +2,11 @@
 
 import os
 import resource
+import subprocess
+import sys
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from queue import SimpleQueue
 
@@ -24,6 +27,7 @@ from durian.errors import (
 from durian.guard import Guard
 from durian.simulator import Behaviour, Simulator
 from durian.simulator.certificates import Authority
+from tests.integration import few_files
 from tests.integration.conformance import (
     LOOPBACK,
     WAYS,
@@ -423,6 +427,21 @@ def test_more_in_flight_than_a_shell_lets_files_be_open() -> None:
             assert {answered(results.get(timeout=20)).status_code for _ in range(300)} == {200}
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+def test_idle_connections_leave_room_for_others_where_files_are_few() -> None:
+    """In a process of its own, since none gets back a limit that it has given up."""
+    with ExitStack() as stack:
+        slow = Behaviour(latency=0.5)
+        urls = [stack.enter_context(Simulator(slow)).url() for _ in range(3)]
+        done = subprocess.run(
+            [sys.executable, "-m", few_files.__name__, *urls],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert done.stdout.split() == ["200"] * 300, done.stderr
 
 
 def test_ten_thousand_exchanges_leave_no_descriptor(
