@@ -13,8 +13,8 @@ from datetime import timedelta
 from django.db import router
 from django.utils import timezone
 
-from deliverer.handler import GONE
 from deliverer.row import Row
+from deliverer.verdict import GONE
 from durian.database import available
 from durian.errors import Unavailable
 from durian.models import Attempt, Listener

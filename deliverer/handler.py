@@ -3,12 +3,12 @@
 import logging
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import partial
 
 import msgspec
-from requests import Response
 
 from deliverer.breaker import is_away
 from deliverer.engine import Engine, Took
@@ -19,6 +19,7 @@ from deliverer.request import request_for
 from deliverer.row import Row
 from deliverer.share import Pause
 from deliverer.targets import Target, Targets
+from deliverer.verdict import Verdict, failed, given_up, judge, retry_after
 from durian.errors import (
     AddressRefused,
     ConfigurationError,
@@ -27,7 +28,6 @@ from durian.errors import (
     Unavailable,
 )
 from durian.models import Attempt, Listener
-from durian.policy import parse_retry_after
 from durian.wire.broker import Incoming, Outgoing
 from durian.wire.dead import Autopsy, letter
 from durian.wire.delays import delayed, still_early
@@ -37,29 +37,8 @@ from durian.wire.topology import Topology
 
 logger = logging.getLogger("durian.deliverer")
 
-GONE = 410
-"""The answer of a receiver that wants no more events (Standard Webhooks)."""
-
-LEAST_PATIENCE = 3600.0
-"""Seconds that a delivery waits at least for a receiver that is away, however short its retries."""
-AWAY_TOO_LONG = (
-    "The receiver is away: POSTs to it failed one after the other, and this delivery has waited "
-    "for it for as long as its retries would have taken."
-)
-
 KEY_SECONDS = 60.0
 """How long a delivery waits for a deliverer that has the key to its listener's secrets."""
-
-
-class Verdict(msgspec.Struct, frozen=True):
-    """What one attempt came to; `retry_in` is in seconds, None unless it is tried again."""
-
-    outcome: str
-    status: int | None = None
-    error: str = ""
-    answer: bytes = b""
-    reason: str = ""
-    retry_in: float | None = None
 
 
 class DeliveryHandler:
@@ -94,8 +73,7 @@ class DeliveryHandler:
         if early := still_early(self._topology, delivery, now):
             answer(Outcome(publish=[early]))
             return
-        if incoming.redelivered and self._log.has(delivery):
-            # Whoever made this attempt went down between the log and the ack.
+        if self._was_made(incoming, delivery):
             answer(Outcome())
             return
         attempt = _Attempt(incoming, delivery, now, answer)
@@ -113,6 +91,18 @@ class DeliveryHandler:
             self._end(attempt, Verdict("cancelled", error=f"The listener is {state}."))
             return
         self._post(attempt, target)
+
+    def _was_made(self, incoming: Incoming, delivery: DeliveryMessage) -> bool:
+        """Say whether somebody has made this attempt who went down before the ack."""
+        if incoming.redelivered:
+            return self._log.has(delivery)
+        if delivery.attempt == 1 or self._log.is_behind:
+            return False
+        # Who goes down when this attempt is published and the one before is not in the log yet has
+        # both come twice. That is not worth waiting for a database that is away.
+        with suppress(Unavailable):
+            return self._log.has(delivery)
+        return False
 
     def _post(self, attempt: "_Attempt", target: Target) -> None:
         self._limits.admit(
@@ -136,7 +126,7 @@ class DeliveryHandler:
             return False  # The process is ending: what is not answered goes back to the queue.
         except Exception as error:
             logger.exception("No request to listener %d could be made.", target.listener)
-            self._end(attempt, _failed(error))
+            self._end(attempt, failed(error))
             return False
         return True
 
@@ -171,7 +161,7 @@ class DeliveryHandler:
         now = self._clock()
         away = is_away(result)
         # Only then: to read an answer's headers takes as long as all that the rest of it does.
-        asked = _retry_after(result, now) if away else None
+        asked = retry_after(result, now) if away else None
         self._limits.release(target.listener, *took, away, asked or 0.0)
         attempt.seconds = took.total
         try:
@@ -183,7 +173,7 @@ class DeliveryHandler:
     def _policy_failed(self, target: Target, error: Exception) -> Verdict:
         # A site's own retry policy may raise anything; the message must not be stranded.
         logger.error("The policy of listener %d failed.", target.listener, exc_info=error)
-        return _failed(error)
+        return failed(error)
 
     def _end(self, attempt: "_Attempt", verdict: Verdict) -> None:
         row = logged(attempt.delivery, verdict, attempt.began, attempt.seconds)
@@ -213,59 +203,6 @@ class DeliveryHandler:
             )
             return [letter(self._topology, attempt.incoming, autopsy)]
         return []
-
-
-def judge(
-    result: Result, delivery: DeliveryMessage, target: Target, began: float, now: float
-) -> Verdict:
-    """Return what `result`, of the attempt that `began` then, means for `delivery`."""
-    verdict = _of_answer(result) if isinstance(result, Response) else _of_error(result)
-    if verdict.outcome != Attempt.Outcome.RETRY:
-        return verdict
-    first = delivery.first_attempt or began
-    delay = target.options.policy.delay(delivery.attempt, first, now, _retry_after(result, now))
-    if delay is None:
-        return msgspec.structs.replace(verdict, outcome=Attempt.Outcome.DEAD, reason="exhausted")
-    return msgspec.structs.replace(verdict, retry_in=delay)
-
-
-def _retry_after(result: Result, now: float) -> float | None:
-    if isinstance(result, Response) and "Retry-After" in result.headers:
-        return parse_retry_after(result.headers["Retry-After"], now)
-    return None
-
-
-def given_up(delivery: DeliveryMessage, target: Target, now: float) -> Verdict | None:
-    """Return the end of a delivery that has waited for too long for a receiver that is away.
-
-    Without the waiting, its attempts would have failed by then, one after the other.
-    """
-    waited = now - delivery.held_since
-    if waited <= LEAST_PATIENCE or waited <= target.options.policy.span():
-        return None
-    return Verdict(Attempt.Outcome.DEAD, error=AWAY_TOO_LONG, reason="exhausted")
-
-
-def _of_answer(response: Response) -> Verdict:
-    status, answer = response.status_code, response.content
-    if 200 <= status < 300:
-        return Verdict(Attempt.Outcome.DELIVERED, status, answer=answer)
-    error = f"The receiver answered {status} {response.reason or ''}".rstrip() + "."
-    if status == GONE:
-        return Verdict(Attempt.Outcome.DEAD, status, error, answer, reason="gone")
-    return Verdict(Attempt.Outcome.RETRY, status, error, answer)
-
-
-def _of_error(error: DeliveryError) -> Verdict:
-    text = f"{type(error).__name__}: {error}"
-    if error.permanent:
-        return Verdict(Attempt.Outcome.DEAD, error=text, reason="refused")
-    return Verdict(Attempt.Outcome.RETRY, error=text)
-
-
-def _failed(error: Exception) -> Verdict:
-    text = f"{type(error).__name__}: {error}"
-    return Verdict(Attempt.Outcome.DEAD, error=text, reason="handler-error")
 
 
 @dataclass(slots=True)

@@ -5,11 +5,12 @@ from collections.abc import Iterable
 
 import msgspec
 
-from deliverer.handler import Verdict, judge, logged
+from deliverer.handler import logged
 from deliverer.http import Settings, exchange
 from deliverer.request import request_for
 from deliverer.row import Row
 from deliverer.targets import target_of
+from deliverer.verdict import Verdict, judge
 from durian.errors import ConfigurationError, DeliveryError
 from durian.matcher import delivery_of
 from durian.models import Attempt, Event, Listener

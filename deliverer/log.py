@@ -91,6 +91,11 @@ class Log:
                 .exists()
             )
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether rows wait since they could not be written."""
+        return self._backoff.failing
+
     def _run_and_close(self) -> None:
         try:
             with own_connections():

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timezone
 from email.utils import parsedate_to_datetime
+from functools import cached_property
 from math import inf
 from typing import Any
 
@@ -126,9 +127,10 @@ class RetryPolicy:
         state.upcoming_sleep = min(max(self.wait(state), wished, 0.0), MAX_DELAY)
         return None if self.stop(state) else state.upcoming_sleep
 
+    @cached_property
     def span(self) -> float:
-        """Return the seconds from the first attempt to the last one, if all fail at once; infinity
-        when it goes on for over MAX_ATTEMPTS."""
+        """The seconds from the first attempt to the last one, if all fail at once; infinity when it
+        goes on for over MAX_ATTEMPTS."""
         elapsed = 0.0
         for attempt in range(1, MAX_ATTEMPTS + 1):
             delay = self.delay(attempt, 0.0, elapsed)

@@ -28,6 +28,11 @@ class Backoff:
         self._due = 0.0
 
     @property
+    def failing(self) -> bool:
+        """Whether the last try failed."""
+        return self._failures > 0
+
+    @property
     def due(self) -> bool:
         """Whether it is time for a try."""
         return time.monotonic() >= self._due

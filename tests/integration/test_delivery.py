@@ -5,11 +5,14 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import pytest
 
 from deliverer import handler
+from deliverer.log import Log
 from deliverer.share import START
 from deliverer.targets import Targets
+from durian.errors import Unavailable
 from durian.hook import Hook
 from durian.models import Attempt, Listener
 from durian.policy import RetryPolicy
@@ -17,7 +20,7 @@ from durian.signing import verify
 from durian.wire import pump
 from durian.wire.broker import Outgoing
 from durian.wire.delays import delayed
-from durian.wire.messages import encode
+from durian.wire.messages import DeliveryMessage, encode
 from tests.integration.delivering import (
     BODY,
     PATIENCE,
@@ -310,6 +313,35 @@ def test_an_attempt_that_is_in_the_log_is_not_made_again(
         wait_until(lambda: sent.waiting() == 0, PATIENCE, "it was acked")
     assert len(receiver.requests) == 1
     assert outcomes(to) == ["delivered"]
+
+
+def test_a_retry_that_was_published_twice_is_made_once(
+    sent: Deliveries, receiver: Receiver
+) -> None:
+    receiver.answer("/", Answer(500))
+    to = listener(receiver.url(), retry={"schedule": [1, 3600], "jitter": 0})
+    message = sent.send(to)
+    with sent.running():
+        wait_for_outcomes(to, ["retry", "retry"])
+        # A deliverer that was killed before the log had the first would have left the same.
+        sent.send_again(msgspec.structs.replace(message, attempt=2))
+        wait_until(lambda: sent.waiting() == sent.parked() == 1, PATIENCE, "it was acked")
+    assert len(receiver.requests) == 2
+    assert outcomes(to) == ["retry", "retry"]
+
+
+def test_retries_are_made_while_the_log_cannot_be_asked(
+    sent: Deliveries, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(log: Log, delivery: DeliveryMessage) -> bool:
+        raise Unavailable("The database is away.")
+
+    monkeypatch.setattr(Log, "has", away)
+    to = listener(receiver.url())
+    sent.send(to, attempt=2)
+    with sent.running():
+        receiver.wait_for(1)
+        wait_for_outcomes(to, ["delivered"])
 
 
 def test_an_attempt_that_is_not_in_the_log_is_made_again(

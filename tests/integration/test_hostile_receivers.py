@@ -20,9 +20,9 @@ import requests
 from requests import Response
 
 from deliverer.answer import MAX_ANSWER, MAX_HEADERS
-from deliverer.handler import judge
 from deliverer.http import Result, Settings
 from deliverer.targets import Target
+from deliverer.verdict import judge
 from durian.errors import (
     ConnectionFailed,
     DeadlineExceeded,

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from requests import Response
 from requests.structures import CaseInsensitiveDict
 
-from deliverer.handler import LEAST_PATIENCE, Verdict, given_up, judge
 from deliverer.http import Result
 from deliverer.request import prepare
 from deliverer.targets import Target
+from deliverer.verdict import LEAST_PATIENCE, Verdict, given_up, judge
 from durian.errors import (
     AddressRefused,
     ConnectionFailed,

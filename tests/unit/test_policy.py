@@ -123,7 +123,7 @@ def test_retry_after_lengthens_within_a_day_and_never_shortens(
     ],
 )
 def test_the_span_is_how_long_all_attempts_take(policy: RetryPolicy, seconds: float) -> None:
-    assert policy.span() == seconds
+    assert policy.span == seconds
 
 
 def test_retry_after_shortens_no_delay_of_more_than_a_day() -> None:
