@@ -8,7 +8,7 @@ from django.conf import settings
 from django.db import Error, InterfaceError, OperationalError, connections
 from django.utils import timezone
 
-from durian.errors import Unavailable
+from durian.errors import DatabaseAway, Unavailable
 
 SILENT_SECONDS = 30
 """How long a database's machine may not answer at all. Then it is gone, and could tell nobody; by
@@ -17,7 +17,7 @@ itself TCP finds out after 15 minutes, or after two hours while a statement is w
 
 @contextmanager
 def available(using: str) -> Iterator[None]:
-    """Turn the errors of the database `using` into Unavailable, and drop its connection.
+    """Turn the errors of the database `using` into DatabaseAway, and drop its connection.
 
     Also those of missing tables: a process may be ahead of the migrations, and no message is at
     fault for that. Not for use inside a transaction of the caller's.
@@ -26,7 +26,7 @@ def available(using: str) -> Iterator[None]:
         yield
     except Error as error:
         connections[using].close()
-        raise Unavailable(f"The database {using!r} is away: {error}") from error
+        raise DatabaseAway(f"The database {using!r} is away: {error}") from error
 
 
 @contextmanager

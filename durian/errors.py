@@ -44,6 +44,10 @@ class Unavailable(DurianError):
     """Something that durian needs is away for now (broker, database); trying again may succeed."""
 
 
+class DatabaseAway(Unavailable):
+    """The one that is away is a database."""
+
+
 class TopologyError(Unavailable):
     """Queues or exchanges are missing on the broker, or declared with other arguments."""
 

@@ -4,6 +4,7 @@ Rows are claimed for a while; nothing is locked while the broker is waited for. 
 died had claimed is free again when its claim is over.
 """
 
+import logging
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -14,14 +15,17 @@ from django.db import router
 from django.utils import timezone
 
 from durian.database import available
-from durian.errors import MessageRefused, Unavailable
+from durian.errors import DatabaseAway, MessageRefused, Unavailable
 from durian.eventrow import EventRow
 from durian.models import ListenerClock
+from durian.wire.backoff import Backoff
 from durian.wire.broker import Broker, Outgoing, Publisher
 from durian.wire.messages import EventMessage, encode
 from durian.wire.publishing import Batch, publish_all
 from durian.wire.wakeup import HasFileno
 from publisher.claims import FIRST, claim, free, let_go, quarantine, renew, settle, skips_locked
+
+logger = logging.getLogger("durian.publisher")
 
 BATCH = 500
 UNDER_WAY = 3
@@ -41,6 +45,8 @@ class Relay:
         self._broker = broker
         self._databases = databases
         self._publisher: Publisher | None = None
+        self._pauses: dict[str, Backoff] = defaultdict(Backoff)
+        """Of databases that were away when others were not."""
         self._unsettled: dict[str, deque[_Claimed]] = defaultdict(deque)
         """What was published while its database went away, to be marked before anything else."""
 
@@ -53,21 +59,31 @@ class Relay:
         """Publish everything that waits and return how many events that were.
 
         Who knows that something waits need not `look` before claiming. Returns early, after what is
-        under way, when `stopping` says so. Raises Unavailable when the broker or a database is
-        away, once the other databases are done; nothing is lost then.
+        under way, when `stopping` says so. Raises Unavailable when the broker is away, or every
+        database; nothing is lost then. One that is away alone is left alone for a while.
         """
-        published, failures = 0, []
-        for using in self._databases:
+        published, failures = 0, dict[str, Unavailable]()
+        due = [using for using in self._databases if self._pauses[using].due]
+        for using in due:
             try:
-                count = BATCH
-                # What was refused may have ended it early; behind less than a batch is nothing.
-                while count >= BATCH and not stopping():
-                    count = self._publish(using, self._claims(using, stopping, look))
-                    published += count
+                published += self._drain(using, stopping, look)
+                self._pauses[using].succeeded()
             except Unavailable as error:
-                failures.append(error)
-        if failures:
-            raise failures[0]
+                failures[using] = error
+        for failure in failures.values():
+            if len(failures) == len(due) or not isinstance(failure, DatabaseAway):
+                raise failure
+        for using, failure in failures.items():
+            wait = self._pauses[using].failed()
+            logger.warning("Events wait in one outbox, next try in %.1f s: %s", wait, failure)
+        return published
+
+    def _drain(self, using: str, stopping: Callable[[], bool], look: bool) -> int:
+        published, count = 0, BATCH
+        # What was refused may have ended it early; behind less than a batch is nothing.
+        while count >= BATCH and not stopping():
+            count = self._publish(using, self._claims(using, stopping, look))
+            published += count
         return published
 
     def publish(self, using: str, rows: Sequence[EventRow]) -> int:

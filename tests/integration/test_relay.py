@@ -126,18 +126,40 @@ def test_the_outboxes_of_all_databases_are_drained(broker: ToldBroker, relay: Re
 
 
 def test_one_database_away_does_not_keep_the_others_waiting(
+    broker: ToldBroker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def away() -> None:
+        tries.append(1)
+        raise OperationalError("no such host")
+
+    tries: list[int] = []
+    relay, published = Relay(broker, ("other", "default")), list[int]()
+    hook.send_many([{"n": 1}], using="other")
+    with monkeypatch.context() as patch:
+        patch.setattr(connections["other"], "ensure_connection", away)
+        connections["other"].close()
+        for n in range(2, 12):
+            hook.send(n=n)
+            published.append(relay.drain())
+    assert published == [1] * 10
+    assert len(tries) < 5, "it is left alone for a while"
+    assert "The database 'other' is away: no such host" in caplog.text
+    wait_until(lambda: relay.drain() == 1, PATIENCE, "it is back")
+    assert broker.events[-1].body == '{"n": 1}'
+
+
+def test_while_every_database_is_away_somebody_is_told(
     broker: ToldBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def away() -> None:
         raise OperationalError("no such host")
 
-    hook.send(n=1)
+    relay = Relay(broker, ("other",))
     monkeypatch.setattr(connections["other"], "ensure_connection", away)
     connections["other"].close()
-    with pytest.raises(Unavailable, match="The database 'other' is away: no such host"):
-        Relay(broker, ("other", "default")).drain()
-    monkeypatch.undo()
-    assert broker.hooks == ["myhook"]
+    for _ in range(2):
+        with pytest.raises(Unavailable, match="The database 'other' is away: no such host"):
+            relay.drain()
 
 
 def test_an_event_that_is_not_to_be_archived_is_deleted_once_published(
@@ -171,8 +193,10 @@ def test_events_carry_the_version_of_the_listeners(broker: ToldBroker, relay: Re
 
 
 def test_what_was_published_while_its_database_went_away_is_marked_and_not_published_again(
-    broker: ToldBroker, relay: Relay, monkeypatch: pytest.MonkeyPatch
+    broker: ToldBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    relay = Relay(broker, ("default",))
+
     def away(*_: object) -> None:
         raise OperationalError("the database went away")
 
