@@ -276,7 +276,7 @@ class DeletedListener(models.Model):
 
     listener_id = models.BigIntegerField(primary_key=True)
     version = models.BigIntegerField(db_index=True)
-    owner = models.CharField(max_length=64, null=True)
+    owner = models.CharField(max_length=255, null=True)
     created_at = models.DateTimeField(null=True)
 
     class Meta:

@@ -1,6 +1,6 @@
 """The pages of a user's listeners: all of them, one of them, and what can be done with it."""
 
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Any
 from uuid import UUID
 
@@ -24,6 +24,9 @@ from durian.web.paging import Slice, cursor
 PAGE = 50
 DISABLED_BY_STAFF = "Disabled by the staff of this site."
 """The reason that keeps a subscriber from resuming a listener."""
+UNDER_WAY = timedelta(minutes=15)
+"""How long before the pause an event may have been raised that found the listener paused, since it
+waited for the broker or a matcher."""
 
 
 class ListListeners(Page):
@@ -179,6 +182,6 @@ def _resumed(pk: int, since: datetime) -> str:
         "Resumed. What happened since %(local)s was not sent; whoever runs this site can send it "
         "now: manage.py durian replay --listener %(pk)d --since %(since)s --failed"
     )
-    moment = since.astimezone(timezone.utc).isoformat(timespec="seconds")
+    moment = (since - UNDER_WAY).astimezone(timezone.utc).isoformat(timespec="seconds")
     local = since.astimezone(get_current_timezone()).strftime("%Y-%m-%d %H:%M")
     return text % {"local": local, "pk": pk, "since": moment}

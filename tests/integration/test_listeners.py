@@ -309,6 +309,12 @@ def test_a_listener_may_come_back_under_its_old_number(kept: Listeners) -> None:
     assert DeletedListener.objects.filter(pk=key).exists()
 
 
+def test_whose_it_was_is_kept_however_long_the_key_of_a_sites_user() -> None:
+    email = f"{'a' * 64}@{'b' * 189}"
+    DeletedListener.objects.create(pk=1, version=1, owner=email)
+    assert DeletedListener.objects.get(owner=email).pk == 1
+
+
 class Partner(Listener):
     """What a site makes of listeners for a page of its own."""
 

@@ -4,7 +4,7 @@ import json
 import re
 import uuid
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -381,10 +381,14 @@ def test_a_listener_is_paused_and_resumed(client: Client, listener: Listener) ->
     client.post(f"/hooks/{listener.pk}/pause/")
     listener.refresh_from_db()
     assert listener.state == Listener.State.PAUSED
+    before = timezone.now()
     page = text(client.post(f"/hooks/{listener.pk}/resume/", follow=True))
     listener.refresh_from_db()
     assert listener.state == Listener.State.ACTIVE
-    assert f"durian replay --listener {listener.pk} --since " in page
+    command = rf"durian replay --listener {listener.pk} --since (\S+) --failed"
+    (since,) = re.findall(command, page)
+    # What was raised just before may have been matched after it.
+    assert datetime.fromisoformat(since) < before - timedelta(minutes=10)
 
 
 def test_a_listener_is_resumed_where_times_have_no_zone(
