@@ -4,6 +4,7 @@ from argparse import ArgumentParser
 from datetime import timedelta
 from typing import Any
 
+from django.db import router
 from django.db.models import QuerySet
 from django.utils import timezone
 
@@ -34,7 +35,7 @@ def run(options: dict[str, Any]) -> int:
         )
         counts["events"] += _delete(events, "events", options["dry_run"])
     old = now - timedelta(days=config.attempt_days)
-    attempts = Attempt.objects.filter(started_at__lt=old)
+    attempts = Attempt.objects.using(router.db_for_write(Attempt)).filter(started_at__lt=old)
     counts["attempts"] = _delete(attempts, "attempts", options["dry_run"])
     if options["json"]:
         print_json(counts)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
+from django.db import router
 from django.db.models import QuerySet
 from django.utils import timezone
 
@@ -49,7 +50,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: dict[str, Any]) -> int:
     """Return 0, or 1 when a listener is not there, not active, or has a filter that is invalid."""
-    active = Listener.objects.active()
+    active = Listener.objects.using(router.db_for_write(Listener)).active()
     listeners = list(active if options["all"] else active.filter(pk__in=options["listener"]))
     missing = sorted(set(options["listener"] or ()) - {listener.pk for listener in listeners})
     if missing:
@@ -132,7 +133,7 @@ def _chunks(events: "QuerySet[Event]") -> Iterator[list[Event]]:
 
 
 def _delivered(listener: Listener, events: list[Event]) -> set[uuid.UUID]:
-    rows = Attempt.objects.filter(
+    rows = Attempt.objects.using(router.db_for_write(Attempt)).filter(
         listener_id=listener.pk,
         event__in=[event.id for event in events],
         outcome=Attempt.Outcome.DELIVERED,

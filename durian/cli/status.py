@@ -54,9 +54,10 @@ def collect() -> Status:
         except Unavailable as error:
             status.problems.append(str(error))
     try:
-        with available(router.db_for_write(Listener)):
+        home = router.db_for_write(Listener)
+        with available(home):
             for state in Listener.State.values:
-                status.listeners[state] = Listener.objects.filter(state=state).count()
+                status.listeners[state] = Listener.objects.using(home).filter(state=state).count()
     except Unavailable as error:
         status.problems.append(str(error))
     try:

@@ -22,7 +22,7 @@ from durian.ids import delivery_id, first_event_id
 from durian.models import Attempt, Event, Listener
 from durian.wire.broker import Incoming
 from durian.wire.messages import DeliveryMessage, decode
-from tests.integration.site import registered
+from tests.integration.site import Replica, registered
 
 pytestmark = pytest.mark.django_db(databases=["default", "other"])
 
@@ -163,6 +163,15 @@ def test_failed_means_not_known_to_be_delivered() -> None:
     assert sent == ids([dead, never])
 
 
+def test_what_a_replica_has_not_yet_is_known(settings: Settings) -> None:
+    listener = listening()
+    delivered, failed = happened(2 * HOUR), happened(HOUR)
+    attempt(delivered, listener, "delivered")
+    settings.DATABASE_ROUTERS = [Replica()]
+    mine = "--listener", str(listener.pk)
+    assert replayed(*mine, "--since", "1d", "--failed") == ids([failed])
+
+
 def test_every_database_is_searched() -> None:
     listener = listening()
     events = [happened(HOUR), happened(HOUR, using="other")]
@@ -281,6 +290,16 @@ def test_pruning_goes_in_small_batches(aged: Aged, monkeypatch: pytest.MonkeyPat
         call_command("durian", "prune")
     deletes = [query for query in queries if query["sql"].startswith("DELETE")]
     assert len(deletes) == 3, "three events and two attempts, two at a time"
+    assert left() == aged
+
+
+def test_a_replica_is_not_pruned(
+    aged: Aged, settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings.DATABASE_ROUTERS = [Replica()]
+    call_command("durian", "prune")
+    assert capsys.readouterr().out == "6 events and 2 attempts deleted.\n"
+    settings.DATABASE_ROUTERS = []
     assert left() == aged
 
 
