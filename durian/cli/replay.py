@@ -3,7 +3,9 @@
 import uuid
 from argparse import ArgumentParser
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import timedelta
+from itertools import islice
 from typing import Any
 
 from django.db import router
@@ -13,14 +15,15 @@ from django.utils import timezone
 from durian import conf, match, roles
 from durian.audience import has_own_filter
 from durian.cli.arguments import moment
-from durian.cli.output import complain, console, print_json, progress
-from durian.errors import InvalidFilter
+from durian.cli.output import Report, complain, console, print_json, progress
+from durian.errors import InvalidFilter, MessageRefused
 from durian.ids import first_event_id
 from durian.matcher import delivery_of, outgoing
 from durian.models import Attempt, Event, Listener
 from durian.names import fits, is_pattern
 from durian.registry import hooks
 from durian.wire.broker import Outgoing
+from durian.wire.messages import DeliveryMessage
 from durian.wire.publishing import publish_all
 
 HELP = "send events of the archive again to listeners"
@@ -49,7 +52,10 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(options: dict[str, Any]) -> int:
-    """Return 0, or 1 when a listener is not there, not active, or has a filter that is invalid."""
+    """Return 0, or 1 when a listener is not there, not active, or gets less than was meant.
+
+    Raises Unavailable; what was done until then is said.
+    """
     active = Listener.objects.using(router.db_for_write(Listener)).active()
     listeners = list(active if options["all"] else active.filter(pk__in=options["listener"]))
     missing = sorted(set(options["listener"] or ()) - {listener.pk for listener in listeners})
@@ -57,43 +63,80 @@ def run(options: dict[str, Any]) -> int:
         complain(f"No active listener: {', '.join(map(str, missing))}.")
         return 1
     counts: dict[int, int] = {}
-    for listener in listeners:
+    try:
+        complete = [_replay(listener, options, counts) for listener in listeners]
+    finally:
+        if options["json"]:
+            print_json({"replayed": counts})
+    return int(not all(complete))
+
+
+def _replay(listener: Listener, options: dict[str, Any], counts: dict[int, int]) -> bool:
+    """Replay to `listener`, say how many events that were, and return whether it got all."""
+    sending = _Sending(options["dry_run"])
+    try:
+        with progress(f"listener {listener.pk}") as report:
+            sending.send_all(_deliveries(listener, options), report)
+    except InvalidFilter as error:
+        complain(f"listener {listener.pk}: its filter is invalid: {error}")
+        return False
+    finally:
+        counts[listener.pk] = sending.count
+        if not options["json"]:
+            done = "would be replayed" if options["dry_run"] else "replayed"
+            console().print(f"listener {listener.pk}: {sending.count} events {done}.")
+    return not sending.refused
+
+
+class _Sending:
+    """Publishes deliveries, or only counts them.
+
+    One that the broker will not take at any time, as for its size, is named; the others go on.
+    """
+
+    def __init__(self, dry_run: bool) -> None:
+        self.count = 0
+        self.refused = 0
+        self._dry_run = dry_run
+
+    def send_all(self, deliveries: Iterator[DeliveryMessage], report: Report) -> None:
+        """Publish `deliveries`. Raises Unavailable."""
+        while batch := list(islice(deliveries, CHUNK)):
+            if self._dry_run:
+                self.count += len(batch)
+            else:
+                self._send(batch)
+            report(self.count, None)
+
+    def _send(self, batch: list[DeliveryMessage]) -> None:
+        waiting = {one.id: one for one in batch}
+
+        def confirmed(message: Outgoing) -> None:
+            del waiting[message.message_id]
+            self.count += 1
+
+        broker = roles.broker()
+        messages = [outgoing(broker.topology, one) for one in batch]
         try:
-            counts[listener.pk] = _replay(listener, options)
-        except InvalidFilter as error:
-            complain(f"listener {listener.pk}: its filter is invalid: {error}")
-    if options["json"]:
-        print_json({"replayed": counts})
-    else:
-        done = "would be replayed" if options["dry_run"] else "replayed"
-        for pk, count in counts.items():
-            console().print(f"listener {pk}: {count} events {done}.")
-    return int(len(counts) < len(listeners))
+            # A connection for each: to find the next ones may take longer than it would last.
+            with closing(broker.publisher()) as publisher:
+                publish_all(publisher, messages, confirmed)
+        except MessageRefused as error:
+            self._single_out(list(waiting.values()), error)
+
+    def _single_out(self, suspects: list[DeliveryMessage], error: MessageRefused) -> None:
+        """Send the others of `suspects`: the broker does not say which of them is at fault."""
+        if len(suspects) == 1:
+            self.refused += 1
+            complain(f"event {suspects[0].event} was not replayed: {error}")
+            return
+        middle = len(suspects) // 2
+        self._send(suspects[:middle])
+        self._send(suspects[middle:])
 
 
-def _replay(listener: Listener, options: dict[str, Any]) -> int:
-    count = 0
-    messages = _messages(listener, options)
-    if options["dry_run"]:
-        return sum(1 for _ in messages)
-
-    def confirmed(message: Outgoing) -> None:
-        nonlocal count
-        count += 1
-        report(count, None)
-
-    with progress(f"listener {listener.pk}") as report:
-        publisher = roles.broker().publisher()
-        try:
-            publish_all(publisher, messages, confirmed)
-        finally:
-            publisher.close()
-    return count
-
-
-def _messages(listener: Listener, options: dict[str, Any]) -> Iterator[Outgoing]:
-    topology, run = roles.broker().topology, str(uuid.uuid4())
-    wanted = match.parse(listener.match)
+def _deliveries(listener: Listener, options: dict[str, Any]) -> Iterator[DeliveryMessage]:
+    run, wanted = str(uuid.uuid4()), match.parse(listener.match)
     for using in conf.config().outbox_databases:
         for chunk in _chunks(_archived(listener, using, options)):
             delivered = _delivered(listener, chunk) if options["failed"] else set()
@@ -101,7 +144,7 @@ def _messages(listener: Listener, options: dict[str, Any]) -> Iterator[Outgoing]
                 if is_pattern(listener.hook) and not fits(listener.hook, event.hook):
                     continue
                 if event.id not in delivered and _passes(event, listener, wanted):
-                    yield outgoing(topology, delivery_of(event, listener.pk, run))
+                    yield delivery_of(event, listener.pk, run)
 
 
 def _passes(event: Event, listener: Listener, wanted: match.Filter) -> bool:

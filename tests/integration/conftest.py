@@ -6,6 +6,8 @@ import pytest
 from django.contrib.contenttypes.models import ContentType
 from django.db import connections
 
+from tests.servers.rabbitmq import PrivateRabbitMQ
+
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a test that uses the databases with the one and with the other as the default."""
@@ -26,6 +28,15 @@ def default_database(request: pytest.FixtureRequest) -> Iterator[str]:
         _swap()
         yield kind
         _swap()
+
+
+@pytest.fixture
+def small_messages(rabbitmq: PrivateRabbitMQ) -> Iterator[None]:
+    """RabbitMQ takes messages of up to 2,000 bytes only."""
+    set_to = "application:set_env(rabbit, max_message_size, {})."
+    rabbitmq.ctl("eval", set_to.format(2000))
+    yield
+    rabbitmq.ctl("eval", set_to.format(134_217_728))
 
 
 def _swap() -> None:

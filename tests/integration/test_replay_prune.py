@@ -22,7 +22,9 @@ from durian.ids import delivery_id, first_event_id
 from durian.models import Attempt, Event, Listener
 from durian.wire.broker import Incoming
 from durian.wire.messages import DeliveryMessage, decode
-from tests.integration.site import Replica, registered
+from tests.integration.site import Replica, ToldBroker, ToldPublisher, registered
+from tests.servers.free import wait_until
+from tests.servers.rabbitmq import PrivateRabbitMQ
 
 pytestmark = pytest.mark.django_db(databases=["default", "other"])
 
@@ -224,6 +226,81 @@ def test_a_listener_that_is_not_active_is_named(capsys: pytest.CaptureFixture[st
     assert f"No active listener: {paused.pk}, 999." in said.err
     assert said.out == ""
     assert deliveries() == []
+
+
+@pytest.mark.usefixtures("small_messages")
+def test_an_event_that_the_broker_refuses_is_named_and_the_others_go_on(
+    rabbitmq: PrivateRabbitMQ,
+    amqp_prefix: str,
+    settings: Settings,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    url = {"BROKER_URL": rabbitmq.url, "NAME_PREFIX": amqp_prefix}
+    settings.DURIAN = {**settings.DURIAN, **url}
+    roles.broker().declare(public=False)
+    first, second = listening(), listening()
+    events = [happened((20 - number) * HOUR) for number in range(11)]
+    Event.objects.filter(pk=events[5].pk).update(body=json.dumps({"n": "x" * 3000}))
+    with pytest.raises(SystemExit) as end:
+        call_command("durian", "replay", "--all", "--since", "1d")
+    assert end.value.code == 1
+    said = capsys.readouterr()
+    counts = [f"listener {one.pk}: 10 events replayed." for one in (first, second)]
+    assert said.out.splitlines() == counts
+    complaint = f"event {events[5].id} was not replayed: "
+    assert said.err.count(complaint) == len(said.err.splitlines()) == 2
+    wanted = {(listener.pk, str(one.id)) for listener in (first, second) for one in events}
+    wanted -= {(listener.pk, str(events[5].id)) for listener in (first, second)}
+    sent: set[tuple[int, str]] = set()
+
+    def all_are_there() -> bool:
+        sent.update((one.listener, one.event) for one in deliveries())
+        return sent >= wanted
+
+    wait_until(all_are_there, 30, "all others are sent")
+    assert sent == wanted
+
+
+class ShortLivedBroker(ToldBroker):
+    """A broker that goes away after its first connection."""
+
+    def publisher(self) -> ToldPublisher:
+        """Connect, once."""
+        self.away = self.connections > 0
+        return super().publisher()
+
+
+@pytest.mark.parametrize("option", [[], ["--json"]], ids=["text", "json"])
+def test_what_was_replayed_before_the_broker_went_is_said(
+    option: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broker = ShortLivedBroker()
+    monkeypatch.setattr(roles, "broker", lambda: broker)
+    one, two = listening(), listening()
+    happened(HOUR)
+    with pytest.raises(CommandError, match="The broker is away"):
+        call_command("durian", "replay", "--all", "--since", "1d", *option)
+    said = capsys.readouterr().out
+    if option:
+        assert json.loads(said) == {"replayed": {str(one.pk): 1, str(two.pk): 0}}
+    else:
+        counts = [
+            f"listener {one.pk}: 1 events replayed.",
+            f"listener {two.pk}: 0 events replayed.",
+        ]
+        assert said.splitlines() == counts
+
+
+def test_a_listener_whose_filter_is_invalid_keeps_no_other_from_its_events(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    bad, good = listening(), listening()
+    Listener.objects.filter(pk=bad.pk).update(match={"$nonsense": 1})
+    event = happened(HOUR)
+    with pytest.raises(SystemExit):
+        call_command("durian", "replay", "--all", "--since", "1d")
+    assert f"listener {bad.pk}: its filter is invalid" in capsys.readouterr().err
+    assert [(one.listener, one.event) for one in deliveries()] == [(good.pk, str(event.id))]
 
 
 @pytest.mark.parametrize(

@@ -42,12 +42,3 @@ def broker(request: pytest.FixtureRequest) -> Broker:
         return connect.broker("memory://", f"{uuid.uuid4().hex}.")
     rabbit: Broker = request.getfixturevalue("rabbit")
     return rabbit
-
-
-@pytest.fixture
-def small_messages(rabbitmq: PrivateRabbitMQ) -> Iterator[None]:
-    """RabbitMQ takes messages of up to 2,000 bytes only."""
-    set_to = "application:set_env(rabbit, max_message_size, {})."
-    rabbitmq.ctl("eval", set_to.format(2000))
-    yield
-    rabbitmq.ctl("eval", set_to.format(134_217_728))
