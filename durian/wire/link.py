@@ -153,7 +153,8 @@ class Link:
             connection.ssl = {"server_hostname": None}
         try:
             return connection.transport.establish_connection()
-        except (AMQPError, OSError) as error:
+        except (AMQPError, OSError, ValueError) as error:
+            # A ValueError is of Python's own, for a host that no name server need be asked for.
             address = connection.as_uri()
             raise Unavailable(
                 f"The broker at {address} is away: {type(error).__name__}: {error}"

@@ -14,6 +14,8 @@ from durian.wire.rabbitconsumer import RabbitConsumer
 from durian.wire.rabbitpublisher import RabbitPublisher
 from durian.wire.topology import Topology
 
+SCHEMES = ("amqp://", "amqps://", "pyamqp://")
+
 
 class RabbitMQ:
     """A RabbitMQ, or a cluster: `url` may name several nodes, separated by semicolons."""
@@ -76,15 +78,33 @@ class RabbitMQ:
 
 
 def _check(urls: list[str]) -> None:
+    if not all(url.startswith(SCHEMES) for url in urls):
+        # kombu would take it for the name of a host, or for guest at this machine.
+        raise ConfigurationError(
+            "DURIAN['BROKER_URL'] has a semicolon without amqp:// or amqps:// behind it: each node "
+            "of a cluster has a URL of its own, and in a password a semicolon is written as %3B."
+        )
     try:
-        for url in urls:
-            Connection(url)
+        hosts = [Connection(url).hostname or "" for url in urls]
     except ValueError:
         # Without its cause, which may quote a part of the password.
         raise ConfigurationError(
             "DURIAN['BROKER_URL'] is no URL that can be read: special characters in the user's "
             "name and password must be percent-encoded, such as %2F for a slash."
         ) from None
+    for host in hosts:
+        _check_host(host)
+
+
+def _check_host(host: str) -> None:
+    try:
+        # As a socket does it.
+        host.encode("idna")
+    except UnicodeError as error:
+        raise ConfigurationError(
+            f"DURIAN['BROKER_URL'] names the host {host!r}, which can be no host's name: a part "
+            "between two dots is empty or too long."
+        ) from error
 
 
 def _has_exchange(channel: amqp.Channel, name: str) -> bool:
