@@ -1,10 +1,12 @@
 """What the subcommands print: tables for people, JSON for scripts, progress on a terminal."""
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timezone
+from io import TextIOWrapper
 from typing import Any
 
 from django.core.serializers.json import DjangoJSONEncoder
@@ -13,16 +15,70 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
+from durian.errors import DurianError
+
 PIPE_WIDTH = 10_000
 """Columns of a table in a pipe, whose reader wants whole lines: rich would cut them at 80."""
 
 Report = Callable[[int, int | None], None]
 
 
+def prepare() -> None:
+    """Let whatever is printed be printed: standard output may be closed, or be of few letters."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, os.fdopen(_nowhere(), "w"))
+        elif isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def forget_unwritten() -> None:
+    """Drop what standard output did not take: Python would try again at its end, and complain."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(_nowhere(), sys.stdout.fileno())
+
+
+def _nowhere() -> int:
+    return os.open(os.devnull, os.O_WRONLY)
+
+
+@contextmanager
+def writing() -> Iterator[None]:
+    """Turn what is wrong with standard output, a full disk say, into a DurianError.
+
+    But for BrokenPipeError: a reader who has had enough is no fault.
+    """
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise DurianError(f"Cannot write to standard output: {error.strerror}.") from error
+
+
+class _Console(Console):
+    """Prints texts as they are, with nothing in them taken for markup."""
+
+    def __init__(self) -> None:
+        width = None if sys.stdout.isatty() else PIPE_WIDTH
+        super().__init__(highlight=False, markup=False, emoji=False, soft_wrap=True, width=width)
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print `objects`. Raises as `writing` does."""
+        with writing():
+            super().print(*objects, **options)
+
+    def on_broken_pipe(self) -> None:
+        """Raise the BrokenPipeError, where rich would end the process with a code of its own."""
+        raise
+
+
 def console() -> Console:
     """Return where results go: in colours on a terminal, plain and uncut in a pipe."""
-    width = None if sys.stdout.isatty() else PIPE_WIDTH
-    return Console(highlight=False, soft_wrap=True, width=width)
+    return _Console()
 
 
 def complain(text: str) -> None:
@@ -32,7 +88,9 @@ def complain(text: str) -> None:
 
 def print_json(value: Any) -> None:
     """Print `value` as one line of JSON."""
-    sys.stdout.write(json.dumps(value, cls=DjangoJSONEncoder) + "\n")
+    text = json.dumps(value, cls=DjangoJSONEncoder)
+    with writing():
+        sys.stdout.write(f"{text}\n")
 
 
 def plain(value: Any) -> str:

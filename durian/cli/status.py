@@ -6,9 +6,10 @@ from typing import Any
 
 from django.db import router
 from django.utils import timezone
+from rich.text import Text
 
 from durian import conf, roles
-from durian.cli.output import console, print_json, print_table
+from durian.cli.output import console, plain, print_json, print_table
 from durian.database import available
 from durian.errors import Unavailable
 from durian.models import Event, Listener
@@ -125,6 +126,6 @@ def _print(status: Status) -> None:
         )
     out.print("listeners: " + ", ".join(f"{n} {state}" for state, n in status.listeners.items()))
     for problem in status.problems:
-        out.print(f"[red]problem:[/red] {problem}" if out.is_terminal else f"problem: {problem}")
+        out.print(Text.assemble(("problem:", "red"), f" {plain(problem)}"))
     if not status.problems:
         out.print("All is well.")

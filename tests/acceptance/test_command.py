@@ -18,6 +18,11 @@ from durian.demo.settings import *
 print("loading", flush=True)
 time.sleep(60)
 """
+CHINESE_SITE = """
+from durian.demo.settings import *
+DATABASES["数据"] = DATABASES["default"]
+DURIAN |= {"OUTBOX_DATABASES": ["default", "数据"]}
+"""
 
 
 @pytest.fixture
@@ -48,16 +53,52 @@ def test_a_database_without_tables_is_named(env: dict[str, str], arguments: list
     assert "Traceback" not in done.stderr
 
 
-def test_a_reader_who_has_had_enough_is_no_fault(env: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    "arguments", [["prune"], ["prune", "--json"], ["status"]], ids=lambda a: "-".join(a)
+)
+def test_a_reader_who_has_had_enough_is_no_fault(env: dict[str, str], arguments: list[str]) -> None:
     assert durian(env, "demo", "--prepare").returncode == 0
     with subprocess.Popen(
-        [DURIAN, "prune", "--json"], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [DURIAN, *arguments], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
         assert process.stdout
         assert process.stderr
         process.stdout.close()
         assert process.stderr.read() == b""
         assert process.wait(60) == 141
+
+
+@pytest.mark.parametrize("command", ["prune", "status"])
+def test_a_closed_output_is_no_fault(env: dict[str, str], command: str) -> None:
+    assert durian(env, "demo", "--prepare").returncode == 0
+    done = subprocess.run(
+        ["sh", "-c", f"exec {DURIAN} {command} >&-"], env=env, capture_output=True, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+@pytest.mark.parametrize("option", [[], ["--json"]], ids=["text", "json"])
+def test_an_output_that_is_full_is_told(env: dict[str, str], option: list[str]) -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [DURIAN, "status", *option], env=env, stdout=full, stderr=subprocess.PIPE, timeout=60
+        )
+    told = b"CommandError: Cannot write to standard output: No space left on device.\n"
+    assert (done.returncode, done.stderr) == (1, told)
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_what_the_terminal_has_no_letters_for_is_printed(
+    env: dict[str, str], tmp_path: Path, encoding: str
+) -> None:
+    (tmp_path / "chinesesite.py").write_text(CHINESE_SITE, encoding="utf-8")
+    env |= {"PYTHONIOENCODING": encoding, "DJANGO_SETTINGS_MODULE": "chinesesite"}
+    done = durian(env, "status")
+    assert "problem: The database '\\u6570\\u636e' " in done.stdout
+    assert (done.returncode, done.stderr) == (1, "")
+    done = durian(env, "demo", "--help")
+    assert "DURIAN_BROKER_URL=amqp://\\u2026" in done.stdout
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,10 @@ from django.core.management import call_command
 from pytest_django.fixtures import Settings
 
 from durian import roles
+from durian.errors import Unavailable
 from durian.models import Listener
-from tests.integration.site import Replica
+from durian.wire.broker import Broker
+from tests.integration.site import Replica, ToldBroker
 
 pytestmark = pytest.mark.django_db(databases=["default", "other"])
 
@@ -29,3 +31,33 @@ def test_listeners_are_counted_where_they_are_written(
     settings.DATABASE_ROUTERS = [Replica()]
     call_command("durian", "status", "--json")
     assert json.loads(capsys.readouterr().out)["listeners"]["active"] == 1
+
+
+class BareBroker(ToldBroker):
+    """A broker on which nothing was declared."""
+
+    def missing_exchanges(self, public: bool) -> list[str]:
+        """Return one."""
+        return ["[/zz][x]:warning:.events"]
+
+
+def test_what_looks_like_markup_is_text(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(roles, "broker", BareBroker)
+    with pytest.raises(SystemExit):
+        call_command("durian", "status")
+    (problem,) = [one for one in capsys.readouterr().out.splitlines() if "problem: " in one]
+    assert "[/zz][x]:warning:.events" in problem
+
+
+def test_a_problem_gives_the_terminal_no_orders(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def away() -> Broker:
+        raise Unavailable("The broker at [/shop] \x1b[2J is away.")
+
+    monkeypatch.setattr(roles, "broker", away)
+    with pytest.raises(SystemExit):
+        call_command("durian", "status")
+    assert "problem: The broker at [/shop] \ufffd[2J is away.\n" in capsys.readouterr().out

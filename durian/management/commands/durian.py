@@ -1,7 +1,6 @@
 """`manage.py durian …`: the roles, and the tools of whoever runs them."""
 
 import logging
-import os
 import sys
 from typing import Any
 
@@ -9,7 +8,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import Error as DatabaseError
 
 from durian import simulator
-from durian.cli import dead, demo, prune, rekey, replay, run, status, topology
+from durian.cli import dead, demo, output, prune, rekey, replay, run, status, topology
 from durian.errors import DurianError
 from durian.stopping import INTERRUPTED
 
@@ -34,6 +33,11 @@ class Command(BaseCommand):
     # Of the checks durian's own, which need neither database nor broker.
     requires_system_checks: tuple[str, ...] = ("durian",)
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        # Before Django takes hold of the streams.
+        output.prepare()
+        super().__init__(*args, **kwargs)
+
     def add_arguments(self, parser: CommandParser) -> None:
         """Add the subcommands."""
         # As the script `durian` it would say its name twice.
@@ -51,18 +55,19 @@ class Command(BaseCommand):
         module = SUBCOMMANDS.get(options["subcommand"], run)
         try:
             code = module.run(options)
-            sys.stdout.flush()
+            with output.writing():
+                sys.stdout.flush()
         except DurianError as error:
             logging.getLogger("durian").debug("durian failed.", exc_info=error)
             raise CommandError(str(error)) from error
         except DatabaseError as error:
             raise CommandError(f"The database: {error}") from error
         except BrokenPipeError:
-            # Python would flush it once more at its end, and complain.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             code = UNREAD
         except KeyboardInterrupt:
             self.stderr.write("Interrupted: what was done until now stays done.")
             code = INTERRUPTED
+        finally:
+            output.forget_unwritten()
         if code:
             sys.exit(code)
