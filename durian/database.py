@@ -5,7 +5,14 @@ from contextlib import contextmanager
 from datetime import datetime
 
 from django.conf import settings
-from django.db import Error, InterfaceError, OperationalError, connections
+from django.db import (
+    DEFAULT_DB_ALIAS,
+    Error,
+    InterfaceError,
+    OperationalError,
+    ProgrammingError,
+    connections,
+)
 from django.utils import timezone
 
 from durian.errors import DatabaseAway, Unavailable
@@ -13,6 +20,8 @@ from durian.errors import DatabaseAway, Unavailable
 SILENT_SECONDS = 30
 """How long a database's machine may not answer at all. Then it is gone, and could tell nobody; by
 itself TCP finds out after 15 minutes, or after two hours while a statement is waited for."""
+NO_PRIVILEGE = "42501"
+"""PostgreSQL's code for it, the one wrong statement that migrations do not mend."""
 
 
 @contextmanager
@@ -26,7 +35,23 @@ def available(using: str) -> Iterator[None]:
         yield
     except Error as error:
         connections[using].close()
-        raise DatabaseAway(f"The database {using!r} is away: {error}") from error
+        raise DatabaseAway(_told(using, error)) from error
+
+
+def _told(using: str, error: Error) -> str:
+    if _lacks_migrations(error):
+        # Without the statement, which PostgreSQL quotes below.
+        what = str(error).partition("\n")[0]
+        command = "manage.py migrate" + f" --database {using}" * (using != DEFAULT_DB_ALIAS)
+        return f"The database {using!r} lacks what migrations make: {what}. Run `{command}`."
+    return f"The database {using!r} is away: {' '.join(str(error).split())}"
+
+
+def _lacks_migrations(error: Error) -> bool:
+    if isinstance(error, ProgrammingError):
+        return getattr(error.__cause__, "sqlstate", "") != NO_PRIVILEGE
+    # That is what SQLite calls an operational error.
+    return str(error).startswith(("no such table", "no such column"))
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from durian import conf
 from durian.cli.output import console, print_json, progress
+from durian.database import available
 from durian.ids import first_event_id
 from durian.models import Attempt, Event
 
@@ -25,7 +26,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(options: dict[str, Any]) -> int:
-    """Return 0."""
+    """Return 0. Raises Unavailable when a database is away."""
     config, now = conf.config(), timezone.now()
     old = now - timedelta(days=config.event_days)
     counts = {"events": 0, "attempts": 0}
@@ -46,14 +47,15 @@ def run(options: dict[str, Any]) -> int:
 
 
 def _delete(rows: "QuerySet[Any]", what: str, dry_run: bool) -> int:
-    total = rows.count()
-    if dry_run:
-        return total
-    deleted = 0
-    with progress(what) as report:
-        while batch := list(rows.values_list("pk", flat=True)[:BATCH]):
-            deleted += _delete_batch(rows.model._default_manager.using(rows.db), batch)
-            report(deleted, max(total, deleted))
+    with available(rows.db):
+        total = rows.count()
+        if dry_run:
+            return total
+        deleted = 0
+        with progress(what) as report:
+            while batch := list(rows.values_list("pk", flat=True)[:BATCH]):
+                deleted += _delete_batch(rows.model._default_manager.using(rows.db), batch)
+                report(deleted, max(total, deleted))
     return deleted
 
 

@@ -13,6 +13,7 @@ from django.db import router, transaction
 
 from durian import conf
 from durian.cli.output import console, print_json, progress
+from durian.database import available
 from durian.errors import ConfigurationError
 from durian.models import Listener
 from durian.vault import Vault
@@ -45,11 +46,15 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(options: dict[str, Any]) -> int:
-    """Return 0 when the first key decrypts every secret (or would, after a dry run), else 1."""
+    """Return 0 when the first key decrypts every secret (or would, after a dry run), else 1.
+
+    Raises Unavailable when the database is away.
+    """
     vault, dry_run = conf.vault(), options["dry_run"]
-    found = _pass(vault, write=not dry_run)
-    # Another look: a process with older settings may have written meanwhile.
-    left = found if dry_run else _pass(vault, write=False)
+    with available(router.db_for_write(Listener)):
+        found = _pass(vault, write=not dry_run)
+        # Another look: a process with older settings may have written meanwhile.
+        left = found if dry_run else _pass(vault, write=False)
     if options["json"]:
         print_json({"dry_run": dry_run, "found": asdict(found), "left": asdict(left)})
     else:

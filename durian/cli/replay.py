@@ -16,6 +16,7 @@ from durian import conf, match, roles
 from durian.audience import has_own_filter
 from durian.cli.arguments import moment
 from durian.cli.output import Report, complain, console, print_json, progress
+from durian.database import available
 from durian.errors import InvalidFilter, MessageRefused
 from durian.ids import first_event_id
 from durian.matcher import delivery_of, outgoing
@@ -56,8 +57,7 @@ def run(options: dict[str, Any]) -> int:
 
     Raises Unavailable; what was done until then is said.
     """
-    active = Listener.objects.using(router.db_for_write(Listener)).active()
-    listeners = list(active if options["all"] else active.filter(pk__in=options["listener"]))
+    listeners = _listeners(options)
     missing = sorted(set(options["listener"] or ()) - {listener.pk for listener in listeners})
     if missing:
         complain(f"No active listener: {', '.join(map(str, missing))}.")
@@ -69,6 +69,13 @@ def run(options: dict[str, Any]) -> int:
         if options["json"]:
             print_json({"replayed": counts})
     return int(not all(complete))
+
+
+def _listeners(options: dict[str, Any]) -> list[Listener]:
+    home = router.db_for_write(Listener)
+    active = Listener.objects.using(home).active()
+    with available(home):
+        return list(active if options["all"] else active.filter(pk__in=options["listener"]))
 
 
 def _replay(listener: Listener, options: dict[str, Any], counts: dict[int, int]) -> bool:
@@ -168,7 +175,8 @@ def _chunks(events: "QuerySet[Event]") -> Iterator[list[Event]]:
     last: uuid.UUID | None = None
     while True:
         rest = events.order_by("id") if last is None else events.filter(id__gt=last).order_by("id")
-        chunk = list(rest[:CHUNK])
+        with available(events.db):
+            chunk = list(rest[:CHUNK])
         if not chunk:
             return
         yield chunk
@@ -176,9 +184,11 @@ def _chunks(events: "QuerySet[Event]") -> Iterator[list[Event]]:
 
 
 def _delivered(listener: Listener, events: list[Event]) -> set[uuid.UUID]:
-    rows = Attempt.objects.using(router.db_for_write(Attempt)).filter(
+    home = router.db_for_write(Attempt)
+    rows = Attempt.objects.using(home).filter(
         listener_id=listener.pk,
         event__in=[event.id for event in events],
         outcome=Attempt.Outcome.DELIVERED,
     )
-    return set(rows.values_list("event", flat=True))
+    with available(home):
+        return set(rows.values_list("event", flat=True))

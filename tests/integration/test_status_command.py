@@ -5,11 +5,12 @@ import uuid
 
 import pytest
 from django.core.management import call_command
+from django.db import transaction
 from pytest_django.fixtures import Settings
 
 from durian import roles
 from durian.errors import Unavailable
-from durian.models import Listener
+from durian.models import Event, Listener
 from durian.wire.broker import Broker
 from tests.integration.site import Replica, ToldBroker
 
@@ -61,3 +62,15 @@ def test_a_problem_gives_the_terminal_no_orders(
     with pytest.raises(SystemExit):
         call_command("durian", "status")
     assert "problem: The broker at [/shop] \ufffd[2J is away.\n" in capsys.readouterr().out
+
+
+def test_what_migrations_make_is_missed_in_one_line(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings.DURIAN = {**settings.DURIAN, "OUTBOX_DATABASES": ["default"]}
+    monkeypatch.setattr(Event._meta, "db_table", "durian_none")
+    with transaction.atomic(), pytest.raises(SystemExit):
+        call_command("durian", "status")
+    (line,) = [one for one in capsys.readouterr().out.splitlines() if "durian_none" in one]
+    assert line.startswith("problem: The database 'default' lacks what migrations make: ")
+    assert line.endswith(". Run `manage.py migrate`.")
