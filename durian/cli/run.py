@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from durian import conf, roles
-from durian.database import give_up_on_silence
 from durian.errors import ConfigurationError
 from durian.lasting import lasting
 from durian.onecpu import OneCPU
@@ -46,7 +45,6 @@ def run(options: dict[str, Any]) -> int:
                 "`durian all`, or set it to a RabbitMQ (amqp://…)."
             )
         logger.warning(roles.EMBEDDED_WARNING)
-    give_up_on_silence()
     # What was imported stays as well: a collection of all of it would stop the POSTs for 50 ms.
     with lasting():
         running = [roles.ROLES[name]() for name in names]

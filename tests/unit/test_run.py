@@ -13,8 +13,10 @@ import pytest
 from django.db import connections
 
 from durian import roles
+from durian.cli import run as role
 from durian.cli.run import run, run_until_stopped
 from durian.database import SILENT_SECONDS
+from durian.management.commands import durian as command
 
 
 class Passing:
@@ -76,11 +78,22 @@ def undone() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("undone")
-def test_a_database_whose_machine_is_gone_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(roles.ROLES, "deliverer", Passing)
-    monkeypatch.setattr(roles, "is_embedded", lambda: False)
-    run({"subcommand": "deliverer"})
-    options = connections.settings["default"]["OPTIONS"]
+@pytest.mark.parametrize(
+    "arguments",
+    [["deliverer"], ["status"], ["prune"], ["rekey"], ["replay", "--all", "--since", "1h"]],
+    ids=lambda arguments: arguments[0],
+)
+def test_a_database_whose_machine_is_gone_is_given_up(
+    monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
+    options: dict[str, object] = {}
+
+    def look(_: object) -> int:
+        options.update(connections.settings["default"]["OPTIONS"])
+        return 0
+
+    monkeypatch.setattr(command.SUBCOMMANDS.get(arguments[0], role), "run", look)
+    command.Command().run_from_argv(["manage.py", "durian", *arguments])
     assert options["tcp_user_timeout"] == SILENT_SECONDS * 1000
 
 

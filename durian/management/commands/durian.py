@@ -9,6 +9,7 @@ from django.db import Error as DatabaseError
 
 from durian import simulator
 from durian.cli import dead, demo, output, prune, rekey, replay, run, status, topology
+from durian.database import give_up_on_silence
 from durian.errors import DurianError
 from durian.stopping import INTERRUPTED
 
@@ -37,6 +38,11 @@ class Command(BaseCommand):
         # Before Django takes hold of the streams.
         output.prepare()
         super().__init__(*args, **kwargs)
+
+    def run_from_argv(self, argv: list[str]) -> None:
+        """Run as a process of its own: its connections are durian's."""
+        give_up_on_silence()
+        super().run_from_argv(argv)
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Add the subcommands."""
