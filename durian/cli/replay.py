@@ -15,6 +15,7 @@ from django.utils import timezone
 from durian import conf, match, roles
 from durian.audience import has_own_filter
 from durian.cli.arguments import moment
+from durian.cli.brokers import refuse_embedded
 from durian.cli.output import Report, complain, console, print_json, progress
 from durian.database import available
 from durian.errors import InvalidFilter, MessageRefused
@@ -55,8 +56,9 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(options: dict[str, Any]) -> int:
     """Return 0, or 1 when a listener is not there, not active, or gets less than was meant.
 
-    Raises Unavailable; what was done until then is said.
+    Raises as `refuse_embedded` does, and Unavailable; what was done until then is said.
     """
+    refuse_embedded()
     listeners = _listeners(options)
     missing = sorted(set(options["listener"] or ()) - {listener.pk for listener in listeners})
     if missing:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from durian import conf, roles
-from durian.errors import ConfigurationError
+from durian.cli.brokers import refuse_embedded
 from durian.lasting import lasting
 from durian.onecpu import OneCPU
 from durian.stopping import set_by_signals
@@ -38,12 +38,9 @@ def run(options: dict[str, Any]) -> int:
     """Run the role that is asked for. Returns 0, or 1 when a role ended by itself."""
     _log_to_stderr(options.get("verbosity", 1))
     names = list(roles.ROLES) if options["subcommand"] == "all" else [options["subcommand"]]
-    if roles.is_embedded():
-        if len(names) == 1:
-            raise ConfigurationError(
-                "DURIAN['BROKER_URL'] is memory://, which no other process sees: run "
-                "`durian all`, or set it to a RabbitMQ (amqp://…)."
-            )
+    if len(names) == 1:
+        refuse_embedded("run `durian all`, or ")
+    elif roles.is_embedded():
         logger.warning(roles.EMBEDDED_WARNING)
     # What was imported stays as well: a collection of all of it would stop the POSTs for 50 ms.
     with lasting():

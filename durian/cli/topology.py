@@ -4,6 +4,7 @@ from argparse import ArgumentParser
 from typing import Any
 
 from durian import conf, roles
+from durian.cli.brokers import refuse_embedded
 from durian.cli.output import console, print_json, print_table
 
 HELP = "declare durian's exchanges and queues on the broker, or show them"
@@ -16,7 +17,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(options: dict[str, Any]) -> int:
-    """Return 0 when everything is there, else 1."""
+    """Return 0 when everything is there, else 1. Raises as `refuse_embedded` does."""
+    refuse_embedded()
     broker = roles.broker()
     if not options["show"]:
         broker.declare(public=conf.config().public_exchange)

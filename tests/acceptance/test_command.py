@@ -47,11 +47,23 @@ def durian(env: dict[str, str], *arguments: str) -> "subprocess.CompletedProcess
     "arguments", [["prune"], ["rekey"], ["replay", "--all", "--since", "2h"]], ids=lambda a: a[0]
 )
 def test_a_database_without_tables_is_named(env: dict[str, str], arguments: list[str]) -> None:
-    done = durian(env, *arguments)
+    done = durian(env | {"DURIAN_BROKER_URL": "amqp://127.0.0.1:1//"}, *arguments)
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert line.startswith("CommandError: The database 'default' lacks what migrations make: no ")
     assert line.endswith(". Run `manage.py migrate`.")
+
+
+@pytest.mark.parametrize(
+    "arguments", [["topology"], ["replay", "--all", "--since", "2h"]], ids=lambda a: a[0]
+)
+def test_what_would_end_with_the_command_is_refused(
+    env: dict[str, str], arguments: list[str]
+) -> None:
+    assert durian(env, "demo", "--prepare").returncode == 0
+    done = durian(env, *arguments)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "is memory://, which no other process sees: set it to a RabbitMQ" in done.stderr
 
 
 @pytest.mark.parametrize(

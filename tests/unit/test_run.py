@@ -60,12 +60,19 @@ class Working:
         self._stopped.set()
 
 
+def postgresqls_options() -> dict[str, object]:
+    """The OPTIONS of the PostgreSQL among the databases, whichever it is."""
+    (alias,) = [alias for alias in connections if connections[alias].vendor == "postgresql"]
+    options: dict[str, object] = connections.settings[alias]["OPTIONS"]
+    return options
+
+
 @pytest.fixture
 def undone() -> Iterator[None]:
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     logger = logging.getLogger("durian")
     level, thresholds = logger.level, gc.get_threshold()
-    options = connections.settings["default"]["OPTIONS"]
+    options = postgresqls_options()
     before = dict(options)
     yield
     options.clear()
@@ -89,7 +96,7 @@ def test_a_database_whose_machine_is_gone_is_given_up(
     options: dict[str, object] = {}
 
     def look(_: object) -> int:
-        options.update(connections.settings["default"]["OPTIONS"])
+        options.update(postgresqls_options())
         return 0
 
     monkeypatch.setattr(command.SUBCOMMANDS.get(arguments[0], role), "run", look)
