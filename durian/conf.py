@@ -75,7 +75,7 @@ class Config:
 def read(values: Mapping[str, Any]) -> Config:
     """Return the Config that `values` (the dict of settings.DURIAN) says.
 
-    Raises ConfigurationError for a key that is unknown or a value of the wrong type.
+    Raises ConfigurationError for a key that is unknown, a value of the wrong type or of no sense.
     """
     if not isinstance(values, Mapping):
         raise ConfigurationError("settings.DURIAN must be a dictionary.")
@@ -87,6 +87,12 @@ def read(values: Mapping[str, Any]) -> Config:
                 f"DURIAN[{name}] is no setting of durian; there are: {', '.join(sorted(known))}."
             )
     config = Config(**{key.lower(): _checked(key, value) for key, value in values.items()})
+    _check_alone(config)
+    _check_together(config)
+    return config
+
+
+def _check_alone(config: Config) -> None:
     if config.relay not in RELAY_MODES:
         raise ConfigurationError(
             f"DURIAN['RELAY'] is {config.relay!r}; it must be one of {', '.join(RELAY_MODES)}."
@@ -104,7 +110,18 @@ def read(values: Mapping[str, Any]) -> Config:
             f"scheme must be one of {', '.join(PROXY_SCHEMES)}, and what is special in a URL must "
             "be escaped in its user and password, such as @ as %40."
         )
-    return config
+    if len(set(config.outbox_databases)) < len(config.outbox_databases):
+        raise ConfigurationError("DURIAN['OUTBOX_DATABASES'] names a database twice.")
+
+
+def _check_together(config: Config) -> None:
+    if config.attempt_days <= config.disable_after_days:
+        raise ConfigurationError(
+            f"DURIAN['ATTEMPT_DAYS'] is {config.attempt_days} and must be more than "
+            f"DURIAN['DISABLE_AFTER_DAYS'], which is {config.disable_after_days}: whether a "
+            "listener took anything for so long is read from the log of POSTs. Raise the one or "
+            "lower the other; 0 is for never."
+        )
 
 
 def _is_proxy(url: str) -> bool:

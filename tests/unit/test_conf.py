@@ -33,7 +33,8 @@ def test_a_setting_is_the_field_of_its_name() -> None:
     assert (config.broker_url, config.max_payload) == ("amqp://x", 5)
     assert (config.outbox_databases, config.allow_ports) == (("a", "b"), (443,))
     assert config.public_exchange
-    assert read({"DISABLE_AFTER_DAYS": 0}).disable_after_days == 0
+    assert read({"DISABLE_AFTER_DAYS": 0, "ATTEMPT_DAYS": 1}).disable_after_days == 0
+    assert read({"DISABLE_AFTER_DAYS": 9, "ATTEMPT_DAYS": 10}).disable_after_days == 9
     assert config.relay == "process"
 
 
@@ -69,6 +70,9 @@ def test_a_mistake_is_named_with_its_remedy(values: Any, says: str) -> None:
         ({"SHUTDOWN_SECONDS": 10**10}, "at most 86400"),
         ({"MAX_PAYLOAD": 2**40}, "at most 536870912"),
         ({"MAX_IN_FLIGHT": 10**5000}, "at most 65535"),
+        ({"OUTBOX_DATABASES": ["a", "b", "a"]}, r"\['OUTBOX_DATABASES'\] names a database twice"),
+        ({"ATTEMPT_DAYS": 5}, r"must be more than DURIAN\['DISABLE_AFTER_DAYS'\], which is 5"),
+        ({"DISABLE_AFTER_DAYS": 30}, r"DURIAN\['ATTEMPT_DAYS'\] is 30 and must be more"),
         ({"ALLOW_PORTS": [0]}, "numbers from 1 to 65535"),
         ({"ALLOW_PORTS": [10**9]}, "numbers from 1 to 65535"),
         ({"NAME_PREFIX": "x" * 101}, "at most 100 characters"),
