@@ -81,9 +81,13 @@ def in_time(work: Callable[[], Any]) -> Any:
     try:
         return executor.submit(work).result(timeout=ANSWER_SECONDS)
     except NotInTime as error:
-        raise Unavailable(_("The broker does not answer. Try again later.")) from error
+        raise Unavailable(_no_answer()) from error
     finally:
         executor.shutdown(wait=False)
+
+
+def _no_answer() -> str:
+    return _("The broker does not answer. Try again later.")
 
 
 def _look() -> Look:
@@ -96,6 +100,8 @@ def _look() -> Look:
 
     walk = Walk(roles.broker(), keep, WALK_SECONDS)
     walk.run()
+    if walk.total and not walk.seen:
+        raise Unavailable(_no_answer())  # Or the page would say that there are none.
     look.total = walk.total
     return look
 

@@ -28,7 +28,7 @@ from durian.wire.wakeup import wait_readable
 
 PREFETCH = 65_535
 IDLE_SECONDS = 5.0
-"""How long nothing may arrive before the walk ends: others may have taken letters meanwhile."""
+"""How long nothing may arrive before the walk gives up: the broker is away, or is held up."""
 CONFIRM_SECONDS = 30.0
 LAST_CONFIRMS_SECONDS = 5.0
 """How long a walk that was interrupted waits for the confirms that are on their way."""
@@ -71,8 +71,8 @@ class Walk:
     def run(self, progress: Callable[[int, int], None] = lambda seen, total: None) -> None:
         """Visit every letter; `progress` is told how many of how many were seen.
 
-        Raises Unavailable when the broker is away or another walk is under way. A letter is gone
-        from the queue only when the visitor said so, and what it gave instead is confirmed.
+        Raises Unavailable when the broker is away or stalls, or another walk is under way. A letter
+        is gone from the queue only when the visitor said so, and what it gave instead is confirmed.
         """
         self.total = self._count()
         if not self.total:
@@ -115,7 +115,10 @@ class Walk:
                 idle_since = time.monotonic()
                 progress(self.seen, self.total)
             elif time.monotonic() - idle_since > IDLE_SECONDS:
-                return
+                raise Unavailable(
+                    f"The broker gave {self.seen} of {self.total} dead letters, and then none for "
+                    f"{IDLE_SECONDS:g} s; try again."
+                )
 
     def _visit(self, incoming: Incoming) -> None:
         if self.seen >= self.total or time.monotonic() >= self._deadline:

@@ -138,6 +138,15 @@ def test_ticked_letters_are_discarded(staff: Client) -> None:
 
 
 @pytest.mark.usefixtures("broker")
+def test_a_broker_that_is_too_slow_does_not_make_it_none(
+    staff: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bury("order.paid")
+    monkeypatch.setattr(page, "WALK_SECONDS", 0.0)
+    assert "does not answer" in staff.get(reverse("durian:dead")).context["away"]
+
+
+@pytest.mark.usefixtures("broker")
 def test_nobody_but_staff_sees_them(client: Client) -> None:
     client.force_login(User.objects.create_user("joe"))
     assert client.get(reverse("durian:dead")).status_code == 403

@@ -9,6 +9,7 @@ import time
 import pytest
 
 from durian.errors import TopologyError, Unavailable
+from durian.wire import connect, deadletters
 from durian.wire.broker import Broker, Incoming, Outgoing
 from durian.wire.dead import Autopsy, letter
 from durian.wire.deadletters import Leave, Letter, Walk, revived
@@ -25,6 +26,7 @@ from tests.integration.wire.harness import (
 )
 from tests.servers.free import wait_until
 from tests.servers.rabbitmq import PrivateRabbitMQ
+from tests.servers.tcp_proxy import TcpProxy
 from tests.unit.wire.make import delivery, event
 
 
@@ -226,6 +228,31 @@ def test_a_walk_may_be_bounded_in_time(broker: Broker) -> None:
     assert time.monotonic() - began < 3.0
     assert 0 < walk.seen < 2000
     assert see(broker) == numbered(2000)
+
+
+def test_a_walk_that_stalls_says_how_far_it_came(
+    rabbitmq: PrivateRabbitMQ, rabbit: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deadletters, "IDLE_SECONDS", 1.0)
+    bodies = [body.ljust(1000) for body in numbered(3000)]
+    bury(rabbit, bodies)
+    proxy = TcpProxy(rabbitmq.port)
+    proxy.rate = 500_000
+
+    def hold_up(letter: Letter) -> Leave:
+        proxy.hole.set()
+        return Leave.IN_PLACE
+
+    behind = rabbitmq.url.replace(str(rabbitmq.port), str(proxy.port))
+    walk = Walk(connect.broker(behind, rabbit.topology.prefix), hold_up)
+    try:
+        with pytest.raises(Unavailable, match=r"gave \d+ of 3000 dead letters.*; try again"):
+            walk.run()
+    finally:
+        proxy.close()
+        proxy.hole.clear()
+    assert 0 < walk.seen < 3000
+    assert see(rabbit) == bodies
 
 
 def test_only_one_walks_at_a_time(broker: Broker) -> None:
