@@ -13,6 +13,7 @@ from django.db import router
 
 from durian import roles
 from durian.cli.arguments import age
+from durian.cli.files import replacing
 from durian.cli.output import complain, console, plain, print_json, print_table, progress, when
 from durian.database import available
 from durian.errors import DurianError
@@ -186,7 +187,7 @@ def _export(options: dict[str, Any]) -> int:
         with ExitStack() as stack:
             out: IO[str] = sys.stdout
             if options["output"]:
-                out = stack.enter_context(open(options["output"], "w", encoding="utf-8"))
+                out = stack.enter_context(replacing(options["output"]))
             matched = _write(out, _selection(options))
     except BrokenPipeError:
         raise

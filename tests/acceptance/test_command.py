@@ -114,6 +114,16 @@ def test_what_the_terminal_has_no_letters_for_is_printed(
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_an_export_to_dev_stdout_goes_where_the_shell_says(
+    env: dict[str, str], tmp_path: Path
+) -> None:
+    target = tmp_path / "out"
+    with target.open("w") as out:
+        command = [DURIAN, "dead", "export", "--output", "/dev/stdout"]
+        subprocess.run(command, env=env, stdout=out, check=True, timeout=60)
+    assert target.read_text() == "0 dead letters written to /dev/stdout.\n"
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

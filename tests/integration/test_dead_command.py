@@ -1,6 +1,7 @@
 """`durian dead`: on RabbitMQ, and on the broker in memory, which only this process sees."""
 
 import json
+import os
 import time
 import uuid
 from collections.abc import Callable
@@ -267,6 +268,46 @@ def test_an_export_writes_bodies_and_leaves_the_letters(
     assert [line["id"] for line in written] == ids
     assert all(decode(DeliveryMessage, line["body"].encode()) for line in written)
     assert dead("export", "--hook", "order.paid").lines == written
+
+
+def test_an_export_takes_the_place_of_the_one_before(
+    broker: Broker, dead: Dead, tmp_path: Path
+) -> None:
+    (name,) = bury(broker, GONE)
+    target, link = tmp_path / "letters.jsonl", tmp_path / "latest"
+    target.write_text("what was there before is longer than a letter\n" * 1000)
+    target.chmod(0o640)
+    link.symlink_to(target)
+    dead("export", "--output", link)
+    assert json.loads(target.read_text())["id"] == name
+    assert target.stat().st_mode & 0o777 == 0o640
+    assert link.is_symlink()
+    assert {one.name for one in tmp_path.iterdir()} == {"letters.jsonl", "latest"}
+
+
+@pytest.mark.parametrize("before", ["the export of yesterday", None])
+def test_an_export_that_fails_leaves_the_one_before(
+    settings: Settings, tmp_path: Path, before: str | None
+) -> None:
+    settings.DURIAN = {**settings.DURIAN, "BROKER_URL": "amqp://127.0.0.1:1//"}
+    target = tmp_path / "letters.jsonl"
+    if before:
+        target.write_text(before)
+    with pytest.raises(CommandError, match="is away"):
+        call_command("durian", "dead", "export", "--output", str(target))
+    assert [one.read_text() for one in tmp_path.iterdir()] == ([before] if before else [])
+
+
+def test_an_export_to_what_is_no_file_is_written_to_it(
+    broker: Broker, dead: Dead, tmp_path: Path
+) -> None:
+    (name,) = bury(broker, GONE)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with open(os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)) as reader:
+        dead("export", "--output", pipe)
+        assert json.loads(reader.read())["id"] == name
+    assert pipe.is_fifo()
 
 
 def test_an_export_that_cannot_be_written_is_told(broker: Broker, dead: Dead) -> None:
