@@ -18,9 +18,10 @@ from typing import Any
 
 import msgspec
 
-from durian.errors import MessageError, Unavailable
-from durian.wire.broker import Broker, Consumer, Incoming, Outgoing, Publisher
+from durian.errors import MessageError, TopologyError, Unavailable
+from durian.wire.broker import Broker, Consumer, Incoming, Outgoing, Publisher, QueueState
 from durian.wire.dead import ID_LENGTH, Autopsy, read_autopsy
+from durian.wire.link import DECLARE
 from durian.wire.messages import DeliveryMessage, decode, encode
 from durian.wire.publishing import MAX_UNCONFIRMED, wait_settled
 from durian.wire.topology import Topology
@@ -71,8 +72,9 @@ class Walk:
     def run(self, progress: Callable[[int, int], None] = lambda seen, total: None) -> None:
         """Visit every letter; `progress` is told how many of how many were seen.
 
-        Raises Unavailable when the broker is away or stalls, or another walk is under way. A letter
-        is gone from the queue only when the visitor said so, and what it gave instead is confirmed.
+        Raises Unavailable when the broker is away or stalls, or another walk is under way, and
+        TopologyError when there is no queue. A letter is gone from the queue only when the visitor
+        said so, and what it gave instead is confirmed.
         """
         self.total = self._count()
         if not self.total:
@@ -95,11 +97,20 @@ class Walk:
             self._consumer.close()
 
     def _count(self) -> int:
-        states = {state.name: state for state in self._broker.states()}
-        state = states[self._broker.topology.dead]
+        state = self._state()
         if state.consumers:
             raise Unavailable("Somebody else is looking into the dead letters; try again later.")
         return state.messages
+
+    def _state(self) -> QueueState:
+        states = {state.name: state for state in self._broker.states()}
+        state = states[self._broker.topology.dead]
+        if not state.exists:
+            raise TopologyError(
+                f"There is no queue {state.name!r} on the broker. Are BROKER_URL and NAME_PREFIX "
+                f"right? {DECLARE}"
+            )
+        return state
 
     def _read_all(self, progress: Callable[[int, int], None]) -> None:
         idle_since = time.monotonic()

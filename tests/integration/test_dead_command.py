@@ -20,6 +20,7 @@ from durian.wire.dead import Autopsy, letter
 from durian.wire.messages import DeliveryMessage, decode, encode
 from durian.wire.publishing import publish_all
 from tests.integration.wire.harness import take, wait_for, waiting
+from tests.servers.rabbitmq import PrivateRabbitMQ
 from tests.unit.wire.make import delivery
 
 NOW = 1_750_000_000.0
@@ -331,3 +332,14 @@ def test_a_broker_that_is_away_is_told(
     with pytest.raises(CommandError, match="is away") as caught:
         call_command("durian", "dead", "list")
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("arguments", [["list"], ["export"], ["discard", "--all"]])
+def test_a_queue_that_is_not_there_is_no_empty_one(
+    settings: Settings, rabbitmq: PrivateRabbitMQ, arguments: list[str]
+) -> None:
+    prefix = f"{uuid.uuid4().hex}."
+    settings.DURIAN = {**settings.DURIAN, "BROKER_URL": rabbitmq.url, "NAME_PREFIX": prefix}
+    text = rf"no queue '{prefix}durian.dead.v1' .*NAME_PREFIX right\?.*durian topology"
+    with pytest.raises(CommandError, match=text):
+        call_command("durian", "dead", *arguments)
