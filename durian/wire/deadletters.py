@@ -30,9 +30,14 @@ from durian.wire.wakeup import wait_readable
 PREFETCH = 65_535
 IDLE_SECONDS = 5.0
 """How long nothing may arrive before the walk gives up: the broker is away, or is held up."""
+DOUBT_SECONDS = 1.0
+"""How long "no letters" is doubted. RabbitMQ says 0 of a queue that does not answer it within a
+quarter of a second, such as one to which a walk has just given its letters back."""
+ASK_AGAIN_SECONDS = 0.2
 CONFIRM_SECONDS = 30.0
 LAST_CONFIRMS_SECONDS = 5.0
 """How long a walk that was interrupted waits for the confirms that are on their way."""
+SOMEBODY_ELSE = "Somebody else is looking into the dead letters; try again later."
 
 
 @dataclass(frozen=True)
@@ -83,6 +88,7 @@ class Walk:
         dead = self._broker.topology.dead
         self._consumer = self._broker.consumer(dead, PREFETCH, self._visit, width)
         try:
+            self._be_alone(width)
             self._read_all(progress)
             if self._publisher:
                 wait_settled(self._publisher, 0, CONFIRM_SECONDS)
@@ -97,10 +103,31 @@ class Walk:
             self._consumer.close()
 
     def _count(self) -> int:
-        state = self._state()
+        state = self._ask(lambda state: state.messages + state.consumers > 0, DOUBT_SECONDS)
         if state.consumers:
-            raise Unavailable("Somebody else is looking into the dead letters; try again later.")
+            raise Unavailable(SOMEBODY_ELSE)
         return state.messages
+
+    def _be_alone(self, width: int) -> None:
+        """Raise Unavailable if there are other consumers beside the `width` of this walk.
+
+        Only now: two walks that begin together have both counted none.
+        """
+        # By another connection: on this one the answer would come after all the letters.
+        state = self._ask(lambda state: state.consumers >= width, IDLE_SECONDS)
+        if state.consumers > width:
+            raise Unavailable(SOMEBODY_ELSE)
+        if state.consumers < width:
+            raise Unavailable("The broker does not say who looks into the dead letters; try again.")
+
+    def _ask(self, credible: Callable[[QueueState], bool], seconds: float) -> QueueState:
+        """Return the queue's state, as soon as it is credible or after so many seconds."""
+        until = time.monotonic() + seconds
+        state = self._state()
+        while not credible(state) and time.monotonic() < until:
+            time.sleep(ASK_AGAIN_SECONDS)
+            state = self._state()
+        return state
 
     def _state(self) -> QueueState:
         states = {state.name: state for state in self._broker.states()}

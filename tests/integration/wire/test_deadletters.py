@@ -5,12 +5,13 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 
 from durian.errors import TopologyError, Unavailable
 from durian.wire import connect, deadletters
-from durian.wire.broker import Broker, Incoming, Outgoing
+from durian.wire.broker import Broker, Consumer, Incoming, Outgoing, QueueState
 from durian.wire.dead import Autopsy, letter
 from durian.wire.deadletters import Leave, Letter, Walk, revived
 from durian.wire.messages import DeliveryMessage, EventMessage, decode, encode
@@ -272,6 +273,69 @@ def test_only_one_walks_at_a_time(broker: Broker) -> None:
         Walk(broker, lambda letter: Leave.DISCARDED).run()
     go_on.set()
     thread.join(PATIENCE)
+    assert see(broker) == numbered(3)
+
+
+def test_of_two_walks_that_begin_together_one_gives_up(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bury(broker, numbered(3))
+    states = broker.states
+    others: list[Consumer] = []
+
+    def states_before_another_begins() -> list[QueueState]:
+        found = states()
+        if not others:
+            others.append(broker.consumer(broker.topology.dead, 1, lambda incoming: None))
+        return found
+
+    monkeypatch.setattr(broker, "states", states_before_another_begins)
+    with pytest.raises(Unavailable, match="Somebody else"):
+        Walk(broker, lambda letter: Leave.DISCARDED).run()
+    others[0].close()
+    assert sorted(see(broker)) == numbered(3)
+
+
+def test_a_queue_that_does_not_answer_in_time_is_no_empty_one(
+    rabbitmq: PrivateRabbitMQ, rabbit: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bury(rabbit, numbered(3))
+    states = rabbit.states
+    asked: list[int] = []
+
+    def states_of_a_busy_queue() -> list[QueueState]:
+        if asked:
+            tell(rabbitmq, rabbit.topology.dead, "resume")
+        found = states()
+        asked.append(found[0].messages)
+        return found
+
+    tell(rabbitmq, rabbit.topology.dead, "suspend")
+    monkeypatch.setattr(rabbit, "states", states_of_a_busy_queue)
+    walk = Walk(rabbit, lambda letter: Leave.IN_PLACE)
+    try:
+        walk.run()
+    finally:
+        tell(rabbitmq, rabbit.topology.dead, "resume")
+    assert (asked[0], walk.seen) == (0, 3)
+
+
+def tell(server: PrivateRabbitMQ, queue: str, what: str) -> None:
+    """Let the process of `queue` "suspend" its work, or "resume" it."""
+    find = f'rabbit_amqqueue:lookup(rabbit_misc:r(<<"/">>, queue, <<"{queue}">>))'
+    server.ctl("eval", f"{{ok, Q}} = {find}, sys:{what}(amqqueue:get_pid(Q)).")
+
+
+def test_a_walk_that_does_not_know_whether_it_is_alone_changes_nothing(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bury(broker, numbered(3))
+    monkeypatch.setattr(deadletters, "IDLE_SECONDS", 0.1)
+    states = broker.states
+    monkeypatch.setattr(broker, "states", lambda: [replace(s, consumers=0) for s in states()])
+    with pytest.raises(Unavailable, match="does not say who looks"):
+        Walk(broker, lambda letter: Leave.DISCARDED).run()
+    monkeypatch.setattr(broker, "states", states)
     assert see(broker) == numbered(3)
 
 
