@@ -9,23 +9,24 @@ from durian.wire.topology import Topology
 
 
 class Revival:
-    """Visits letters: sends them again, and leaves those whose listener is paused or disabled.
+    """Visits letters: sends them again, and leaves those whose listener is not active.
 
+    What is sent to one that is paused, disabled or deleted is cancelled, and no letter any more.
     `left` is how many it has left.
     """
 
     def __init__(self, topology: Topology) -> None:
         self._topology = topology
         listeners = Listener.objects.using(router.db_for_write(Listener))
-        inactive = listeners.exclude(state=Listener.State.ACTIVE)
-        self._inactive = frozenset(inactive.values_list("pk", flat=True))
+        active = listeners.filter(state=Listener.State.ACTIVE)
+        self._active = frozenset(active.values_list("pk", flat=True))
         self.left = 0
         self._resting: set[int] = set()
 
     def __call__(self, letter: Letter) -> Leave | Outgoing:
         """Return what to do with `letter`."""
         listener = letter.autopsy.listener
-        if listener in self._inactive:
+        if listener and listener not in self._active:
             self.left += 1
             self._resting.add(listener)
             return Leave.IN_PLACE

@@ -151,8 +151,9 @@ def _replay(options: dict[str, Any]) -> int:
     code = _change(options, "replayed", revival)
     if revival.left:
         console().print(
-            f"{revival.left} stay: their listeners are paused or disabled. Resume these first, on "
-            f"their pages: {revival.listeners}."
+            f"{revival.left} stay: their listeners are paused, disabled or deleted: "
+            f"{revival.listeners}. Resume these first, on their pages; what was for a deleted one "
+            "can only be discarded."
         )
     return code or int(revival.left > 0)
 

@@ -144,10 +144,10 @@ def _replayed(count: int) -> str:
 
 def _left(revival: Revival) -> str:
     text = ngettext(
-        "%(count)d letter stays: its listener is paused or disabled. Resume it first: "
-        "%(listeners)s.",
-        "%(count)d letters stay: their listeners are paused or disabled. Resume these first: "
-        "%(listeners)s.",
+        "%(count)d letter stays: its listener is paused, disabled or deleted: %(listeners)s. "
+        "Resume it first; what was for a deleted one can only be discarded.",
+        "%(count)d letters stay: their listeners are paused, disabled or deleted: %(listeners)s. "
+        "Resume these first; what was for a deleted one can only be discarded.",
         revival.left,
     )
     return text % {"count": revival.left, "listeners": revival.listeners}

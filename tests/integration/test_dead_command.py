@@ -21,7 +21,7 @@ from durian.wire.messages import DeliveryMessage, decode, encode
 from durian.wire.publishing import publish_all
 from tests.integration.wire.harness import take, wait_for, waiting
 from tests.servers.rabbitmq import PrivateRabbitMQ
-from tests.unit.wire.make import delivery
+from tests.unit.wire.make import delivery, event
 
 NOW = 1_750_000_000.0
 
@@ -190,7 +190,15 @@ def test_a_hostile_text_is_only_text(broker: Broker, dead: Dead) -> None:
         assert "\x07" not in said.out
 
 
+@pytest.fixture
+def active(db: None) -> None:
+    """The listeners that the letters are for."""
+    for number in (1, 2, 3):
+        Listener.objects.create(pk=number, hook="order.paid", url="http://where.joe/")
+
+
 @pytest.mark.django_db
+@pytest.mark.usefixtures("active")
 def test_a_replay_sends_again_with_attempts_anew(broker: Broker, dead: Dead) -> None:
     _, name, _ = bury(broker, GONE, TIRED, OTHER)
     said = dead("replay", name)
@@ -202,6 +210,7 @@ def test_a_replay_sends_again_with_attempts_anew(broker: Broker, dead: Dead) -> 
 
 
 @pytest.mark.django_db
+@pytest.mark.usefixtures("active")
 def test_all_are_replayed_when_all_is_said(broker: Broker, dead: Dead) -> None:
     bury(broker, GONE, TIRED, OTHER)
     assert "3 of 3 dead letters replayed." in dead("replay", "--all").out
@@ -218,6 +227,7 @@ def test_discarding_destroys_what_was_chosen_only(broker: Broker, dead: Dead) ->
 
 
 @pytest.mark.django_db
+@pytest.mark.usefixtures("active")
 @pytest.mark.parametrize("state", [Listener.State.PAUSED, Listener.State.DISABLED])
 def test_letters_to_a_listener_that_takes_nothing_stay_until_it_is_resumed(
     broker: Broker, dead: Dead, state: str
@@ -226,7 +236,7 @@ def test_letters_to_a_listener_that_takes_nothing_stay_until_it_is_resumed(
     listener = Listener.objects.create(pk=700, **values)
     resting = replace(TIRED, listener=listener.pk)
     ids = bury(broker, GONE, resting, OTHER)
-    text = "1 stay: their listeners are paused or disabled. Resume these first, on their pages: "
+    text = "1 stay: their listeners are paused, disabled or deleted: "
     for said in (dead("replay", "--all", "--dry-run"), dead("replay", "--all")):
         assert (said.code, f"{text}{listener.pk}." in said.out) == (1, True)
         assert "2 of 3 dead letters" in said.out
@@ -235,6 +245,29 @@ def test_letters_to_a_listener_that_takes_nothing_stay_until_it_is_resumed(
     listener.set_state(Listener.State.ACTIVE)
     assert dead("replay", "--all").code == 0
     wait_for(broker, broker.topology.deliver, 3)
+
+
+@pytest.mark.django_db
+@pytest.mark.usefixtures("active")
+def test_letters_to_a_deleted_listener_stay(broker: Broker, dead: Dead) -> None:
+    ids = bury(broker, GONE, TIRED, OTHER)
+    Listener.objects.get(pk=2).delete()
+    said = dead("replay", "--all")
+    assert (said.code, "2 of 3 dead letters replayed." in said.out) == (1, True)
+    assert "1 stay: their listeners are paused, disabled or deleted: 2." in said.out
+    assert [line["id"] for line in dead("list", "--json").lines] == [ids[1]]
+
+
+@pytest.mark.django_db
+def test_an_event_that_was_for_no_listener_yet_is_replayed(broker: Broker, dead: Dead) -> None:
+    names, body = broker.topology, encode(event())
+    incoming = Incoming(0, body, {}, False, names.match)
+    publisher = broker.publisher()
+    publish_all(publisher, [letter(names, incoming, Autopsy("handler-error"))])
+    publisher.close()
+    wait_for(broker, names.dead, 1)
+    assert dead("replay", "--all").code == 0
+    assert take(broker, names.match, 1)[0].body == body
 
 
 @pytest.mark.django_db
@@ -249,6 +282,7 @@ def test_nothing_is_changed_for_all_unless_all_is_said(
 
 
 @pytest.mark.django_db
+@pytest.mark.usefixtures("active")
 @pytest.mark.parametrize("action", ["replay", "discard"])
 def test_a_dry_run_counts_and_changes_nothing(broker: Broker, dead: Dead, action: str) -> None:
     bury(broker, GONE, TIRED)

@@ -90,6 +90,7 @@ def test_letters_are_shown_with_their_reason_and_never_run(staff: Client) -> Non
 
 @pytest.mark.usefixtures("broker")
 def test_ticked_letters_are_sent_again_and_the_others_stay(staff: Client) -> None:
+    Listener.objects.create(pk=1, hook="order.*", url="http://where.joe/")
     first, _ = bury("order.paid"), bury("order.lost")
     wait_until(lambda: len(ids(staff)) == 2, 10, "both letters are shown")
     chosen, left = ids(staff)
@@ -111,14 +112,14 @@ def test_ticked_letters_are_sent_again_and_the_others_stay(staff: Client) -> Non
 
 
 @pytest.mark.usefixtures("broker")
-def test_letters_to_a_listener_that_is_paused_stay(staff: Client) -> None:
-    paused = Listener.objects.create(
-        hook="order.paid", url="http://where.joe/", state=Listener.State.PAUSED
-    )
-    bury("order.paid", listener=paused.pk)
+@pytest.mark.parametrize("state", [Listener.State.PAUSED, None], ids=["paused", "deleted"])
+def test_letters_to_a_listener_that_takes_nothing_stay(staff: Client, state: str | None) -> None:
+    if state:
+        Listener.objects.create(pk=7, hook="order.paid", url="http://where.joe/", state=state)
+    bury("order.paid", listener=7)
     chosen = ids(staff)
     page = reverse("durian:dead")
-    text = f"1 letter stays: its listener is paused or disabled. Resume it first: {paused.pk}."
+    text = "1 letter stays: its listener is paused, disabled or deleted: 7."
 
     def stays() -> bool:
         answer = staff.post(page, {"id": chosen, "action": "replay"}, follow=True)
