@@ -1,5 +1,6 @@
 """The staff page of dead letters, on RabbitMQ."""
 
+import socket
 import time
 from typing import Any
 
@@ -148,6 +149,37 @@ def test_a_broker_that_is_too_slow_does_not_make_it_none(
 
 
 @pytest.mark.usefixtures("broker")
+def test_no_more_letters_are_changed_than_are_shown(
+    staff: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bury("order.paid")
+    bury("order.lost")
+    wait_until(lambda: len(ids(staff)) == 2, 10, "both letters are shown")
+    first, second = ids(staff)
+    with monkeypatch.context() as patch:
+        patch.setattr(page, "SHOWN", 1)
+        staff.post(reverse("durian:dead"), {"id": [first, second], "action": "discard"})
+    wait_until(lambda: ids(staff) == [second], 10, "the second letter stays")
+
+
+@pytest.mark.usefixtures("broker")
+def test_a_change_is_not_made_for_long(staff: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    bury("order.paid")
+    chosen = ids(staff)
+    data = {"id": chosen, "action": "replay"}
+
+    def ends_early() -> bool:
+        answer = staff.post(reverse("durian:dead"), data, follow=True)
+        return "0 letters are sent again." in answer.content.decode()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(page, "WALK_SECONDS", 0.0)
+        wait_until(ends_early, 30, "the page says that it has come to no letter")
+    wait_until(lambda: ids(staff) == chosen, 10, "the letter is there")
+    assert depth(roles.broker().topology.deliver) == 0
+
+
+@pytest.mark.usefixtures("broker")
 def test_nobody_but_staff_sees_them(client: Client) -> None:
     client.force_login(User.objects.create_user("joe"))
     assert client.get(reverse("durian:dead")).status_code == 403
@@ -163,4 +195,18 @@ def test_the_page_says_that_the_broker_is_away(staff: Client, settings: Settings
     assert time.monotonic() - began < page.ANSWER_SECONDS + 2
     assert answer.status_code == 200
     assert answer.context["away"]
+    assert "hunter2" not in answer.content.decode()
+
+
+def test_the_page_waits_for_no_broker_that_does_not_answer(
+    staff: Client, settings: Settings
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"amqp://guest:hunter2@127.0.0.1:{silent.getsockname()[1]}//"
+        settings.DURIAN = {"BROKER_URL": url, "RELAY": "off"}
+        began = time.monotonic()
+        answer = staff.get(reverse("durian:dead"))
+        assert time.monotonic() - began < page.ANSWER_SECONDS + 2
+    # Connecting itself has a bound, too, a later one.
+    assert answer.context["away"] == "The broker does not answer. Try again later."
     assert "hunter2" not in answer.content.decode()

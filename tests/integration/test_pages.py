@@ -3,14 +3,15 @@
 import json
 import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django import forms
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Permission, User
 from django.core.cache import cache
 from django.db import connection
 from django.db.models.signals import pre_save
@@ -23,7 +24,8 @@ from durian.event import Hook
 from durian.ids import new_event_id
 from durian.models import MAX_SECRETS, Attempt, Event, Listener
 from durian.registry import hooks
-from durian.web import deliveries
+from durian.signals import events_committed
+from durian.web import deliveries, secrets
 from durian.web.listeners import DISABLED_BY_STAFF
 from durian.web.page import visible_to
 from tests.integration.site import Replica, registered
@@ -57,6 +59,15 @@ def client(ann: User) -> Client:
 @pytest.fixture
 def staff() -> Client:
     return logged_in(User.objects.create_superuser("boss"))
+
+
+@pytest.fixture
+def onlooker() -> Client:
+    """Staff that may look at listeners and events, and change none."""
+    user = User.objects.create_user("onlooker", is_staff=True)
+    seen = Permission.objects.filter(codename__in=["view_event", "view_listener"])
+    user.user_permissions.set(seen)
+    return logged_in(user)
 
 
 @pytest.fixture
@@ -140,6 +151,16 @@ def test_a_rotated_secret_is_shown_once(client: Client, listener: Listener) -> N
     assert listener.signing_secrets() == [new, old]
     assert new in text(client.get(page))
     assert "whsec_" not in text(client.get(page))
+
+
+def test_secrets_that_nobody_looks_at_fill_no_session(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(secrets, "MOST", 2)
+    for _ in range(3):
+        client.post(CREATE, {"url": URL})
+    newest = [listener.pk for listener in Listener.objects.order_by("pk")][1:]
+    assert [pk for pk, _ in client.session[secrets.SESSION_KEY]] == newest
 
 
 @pytest.mark.parametrize(
@@ -705,17 +726,55 @@ def test_the_admin_changes_the_state(
     assert listener.version > before
 
 
-def test_the_admin_publishes_again_what_was_in_quarantine(staff: Client) -> None:
-    bad = Event.objects.create(hook="person", body=EVIL, error="too large")
+@pytest.mark.parametrize(
+    ("action", "state"), [("pause", "active"), ("disable", "active"), ("resume", "paused")]
+)
+def test_who_may_only_look_at_listeners_changes_no_state(
+    onlooker: Client, listener: Listener, action: str, state: str
+) -> None:
+    listener.set_state(Listener.State(state))
+    assert URL in text(onlooker.get("/admin/durian/listener/"))
+    onlooker.post("/admin/durian/listener/", {"action": action, "_selected_action": [listener.pk]})
+    listener.refresh_from_db()
+    assert listener.state == state
+
+
+def test_who_may_only_look_at_events_publishes_none_again(onlooker: Client) -> None:
+    bad = Event.objects.create(hook="person", body="{}", error="too large")
+    assert str(bad.pk) in text(onlooker.get("/admin/durian/event/"))
+    data = {"action": "publish_again", "_selected_action": [bad.pk]}
+    onlooker.post("/admin/durian/event/", data)
+    bad.refresh_from_db()
+    assert bad.error == "too large"
+
+
+def test_the_admin_publishes_again_what_was_in_quarantine(
+    staff: Client,
+    django_capture_on_commit_callbacks: Callable[..., AbstractContextManager[Any]],
+) -> None:
+    claimed = timezone.now() + timedelta(hours=1)
+    bad = Event.objects.create(hook="person", body=EVIL, error="too large", claimed_until=claimed)
     sent = Event.objects.create(hook="person", body="{}", published_at=timezone.now())
     page = text(staff.get("/admin/durian/event/?publishing=quarantined"))
     assert str(bad.pk) in page
     assert str(sent.pk) not in page
     data = {"action": "publish_again", "_selected_action": [bad.pk, sent.pk]}
-    staff.post("/admin/durian/event/", data)
+    told: list[str] = []
+
+    def hear(using: str, **_: object) -> None:
+        told.append(using)
+
+    events_committed.connect(hear)
+    try:
+        with django_capture_on_commit_callbacks(execute=True):
+            staff.post("/admin/durian/event/", data)
+    finally:
+        events_committed.disconnect(hear)
+    assert told == ["default"], "whoever publishes need not wait for a sweep"
     bad.refresh_from_db()
     assert bad.error == ""
     assert bad.published_at is None
+    assert bad.claimed_until is None, "whoever comes first may publish it"
 
 
 def test_the_admin_shows_events_and_attempts_to_read(staff: Client, listener: Listener) -> None:

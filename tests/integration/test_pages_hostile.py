@@ -112,6 +112,19 @@ def test_nothing_is_changed_without_a_token(
     assert state_of(listener) == before
 
 
+@pytest.mark.parametrize("name", sorted(ROUTES))
+def test_every_page_has_its_headers_whatever_the_site_sets(
+    listener: Listener, name: str, settings: Settings
+) -> None:
+    settings.MIDDLEWARE = [one for one in settings.MIDDLEWARE if "Security" not in one]
+    settings.DURIAN = {**settings.DURIAN, "BROKER_URL": "memory://"}
+    settings.DEBUG = True
+    answer = logged_in(User.objects.create_superuser("boss")).get(address(name, listener.pk))
+    assert answer.status_code in (200, 302)
+    assert answer["X-Content-Type-Options"] == "nosniff"
+    assert answer["Referrer-Policy"] == "same-origin"
+
+
 EVIL_SITE = "https://evil.example/"
 
 
