@@ -327,8 +327,8 @@ def test_what_makes_no_sense_is_refused(arguments: list[str]) -> None:
 @pytest.fixture
 def aged(settings: Settings) -> tuple[set[uuid.UUID], set[int]]:
     """Events and attempts in both databases; the ids of those that are to stay."""
-    days = {"EVENT_DAYS": 10, "ATTEMPT_DAYS": 5, "DISABLE_AFTER_DAYS": 4}
-    settings.DURIAN = {**settings.DURIAN, **days}
+    ages = {"EVENT_DAYS": 10, "ATTEMPT_DAYS": 5, "DISABLE_AFTER_DAYS": 4}
+    settings.DURIAN = {**settings.DURIAN, **ages}
     listener = listening()
     for using in ("default", "other"):
         for days in (11, 12, 13):
