@@ -178,8 +178,11 @@ def _change(options: dict[str, Any], done: str, change: Visitor) -> int:
         return Leave.IN_PLACE if dry else answer
 
     walk, _ = _walk(selection, visit)
+    changed -= len(walk.kept)
     console().print(f"{changed} of {walk.total} dead letters {'would be ' * dry}{done}.")
-    return 0
+    for one in walk.kept:
+        complain(f"{one.id} stays: the broker does not take its {one.size} bytes: {one.reason}")
+    return int(bool(walk.kept))
 
 
 def _export(options: dict[str, Any]) -> int:

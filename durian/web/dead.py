@@ -19,7 +19,7 @@ from durian.errors import Unavailable
 from durian.revival import Revival
 from durian.web.page import Page, is_staff
 from durian.wire.broker import Outgoing
-from durian.wire.deadletters import Leave, Letter, Visitor, Walk
+from durian.wire.deadletters import Kept, Leave, Letter, Visitor, Walk
 
 SHOWN = 100
 WALK_SECONDS = 2.0
@@ -59,7 +59,7 @@ class DeadLetters(UserPassesTestMixin, Page):
         # Here: in the other thread it would open a connection to the database.
         revival = None if discard else Revival(roles.broker().topology)
         try:
-            done = in_time(lambda: _change(ids, revival or _discard))
+            done, kept = in_time(lambda: _change(ids, revival or _discard))
         except Unavailable as error:
             messages.error(request, str(error))
             return self.redirect("dead")
@@ -67,6 +67,8 @@ class DeadLetters(UserPassesTestMixin, Page):
             messages.success(request, _discarded(done))
             return self.redirect("dead")
         messages.success(request, _replayed(done))
+        for one in kept:
+            messages.warning(request, _kept(one))
         if revival.left:
             messages.warning(request, _left(revival))
         return self.redirect("dead")
@@ -106,7 +108,7 @@ def _look() -> Look:
     return look
 
 
-def _change(ids: frozenset[str], answer: Visitor) -> int:
+def _change(ids: frozenset[str], answer: Visitor) -> tuple[int, list[Kept]]:
     done = 0
 
     def visit(letter: Letter) -> Leave | Outgoing:
@@ -117,8 +119,9 @@ def _change(ids: frozenset[str], answer: Visitor) -> int:
         done += change is not Leave.IN_PLACE
         return change
 
-    Walk(roles.broker(), visit, WALK_SECONDS).run()
-    return done
+    walk = Walk(roles.broker(), visit, WALK_SECONDS)
+    walk.run()
+    return done - len(walk.kept), walk.kept
 
 
 def _discard(letter: Letter) -> Leave:
@@ -140,6 +143,11 @@ def _discarded(count: int) -> str:
 
 def _replayed(count: int) -> str:
     return ngettext("%d letter is sent again.", "%d letters are sent again.", count) % count
+
+
+def _kept(one: Kept) -> str:
+    text = _("%(id)s stays: the broker does not take its %(size)d bytes: %(reason)s")
+    return text % {"id": one.id, "size": one.size, "reason": one.reason}
 
 
 def _left(revival: Revival) -> str:

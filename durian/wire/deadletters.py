@@ -18,7 +18,7 @@ from typing import Any
 
 import msgspec
 
-from durian.errors import MessageError, TopologyError, Unavailable
+from durian.errors import MessageError, MessageRefused, TopologyError, Unavailable
 from durian.wire.broker import Broker, Consumer, Incoming, Outgoing, Publisher, QueueState
 from durian.wire.dead import ID_LENGTH, Autopsy, read_autopsy
 from durian.wire.link import DECLARE
@@ -50,6 +50,15 @@ class Letter:
     headers: dict[str, Any] = field(repr=False)
 
 
+@dataclass(frozen=True)
+class Kept:
+    """A letter that stays: the broker will not take what was to be published in its place."""
+
+    id: str
+    size: int
+    reason: str
+
+
 class Leave(Enum):
     """What a visitor may say of a letter, beside giving the message to publish in its place."""
 
@@ -70,16 +79,20 @@ class Walk:
         self._deadline = math.inf if seconds is None else time.monotonic() + seconds
         self._publisher: Publisher | None = None
         self._refusals: list[Unavailable] = []
+        self._largest = 0
+        """How many bytes the broker has been seen to take in one message."""
         self._consumer: Consumer
         self.total = 0
         self.seen = 0
+        self.kept: list[Kept] = []
 
     def run(self, progress: Callable[[int, int], None] = lambda seen, total: None) -> None:
         """Visit every letter; `progress` is told how many of how many were seen.
 
         Raises Unavailable when the broker is away or stalls, or another walk is under way, and
         TopologyError when there is no queue. A letter is gone from the queue only when the visitor
-        said so, and what it gave instead is confirmed.
+        said so, and what it gave instead is confirmed. `kept` has those for which the broker will
+        not take that at any time.
         """
         self.total = self._count()
         if not self.total:
@@ -162,20 +175,38 @@ class Walk:
         if self.seen >= self.total or time.monotonic() >= self._deadline:
             return  # It died after the walk began, or comes too late; closing puts it back.
         self.seen += 1
-        answer = self._visitor(_letter(incoming))
+        letter = _letter(incoming)
+        answer = self._visitor(letter)
         if answer is Leave.DISCARDED:
             self._consumer.ack(incoming.tag)
         elif isinstance(answer, Outgoing):
-            self._replace(incoming, answer)
+            self._replace(letter, incoming.tag, answer)
 
-    def _replace(self, incoming: Incoming, message: Outgoing) -> None:
+    def _replace(self, letter: Letter, tag: int, message: Outgoing) -> None:
         if self._publisher is None:
             self._publisher = self._broker.publisher()
-        wait_settled(self._publisher, MAX_UNCONFIRMED - 1, CONFIRM_SECONDS)
+        # The broker refuses a message for its size, and closes the channel without a word of those
+        # before: one that is larger than all that it took goes alone.
+        size = len(message.body)
+        room = MAX_UNCONFIRMED if size <= self._largest else 1
+        wait_settled(self._publisher, room - 1, CONFIRM_SECONDS)
         # What is confirmed by now shall not be replayed again should this process end.
         self._consumer.flush()
-        ack = partial(self._consumer.ack, incoming.tag)
-        self._publisher.publish(message, ack, self._refusals.append)
+        try:
+            ack = partial(self._consumer.ack, tag)
+            self._publisher.publish(message, ack, self._refusals.append)
+            if size > self._largest:
+                wait_settled(self._publisher, 0, CONFIRM_SECONDS)
+                self._largest = size
+        except MessageRefused as error:
+            self.kept.append(Kept(letter.id, size, str(error)))
+            self._connect_anew(self._publisher)
+
+    def _connect_anew(self, publisher: Publisher) -> None:
+        # It counts the message that was refused as pending for ever.
+        wait_settled(publisher, 1, CONFIRM_SECONDS)
+        publisher.close()
+        self._publisher = None
 
 
 def revived(topology: Topology, letter: Letter) -> Outgoing:

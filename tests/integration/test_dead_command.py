@@ -15,7 +15,7 @@ from pytest_django.fixtures import Settings
 
 from durian import roles
 from durian.models import Listener
-from durian.wire.broker import Broker, Incoming
+from durian.wire.broker import Broker, Incoming, Outgoing
 from durian.wire.dead import Autopsy, letter
 from durian.wire.messages import DeliveryMessage, decode, encode
 from durian.wire.publishing import publish_all
@@ -76,11 +76,17 @@ def bury(broker: Broker, *autopsies: Autopsy) -> list[str]:
         )
         for autopsy in autopsies
     ]
+    put(broker, *letters)
+    return [one.message_id for one in letters]
+
+
+def put(broker: Broker, *letters: Outgoing) -> None:
+    """Put `letters` on the broker, beside those that are there."""
+    before = waiting(broker, broker.topology.dead)
     publisher = broker.publisher()
     publish_all(publisher, letters)
     publisher.close()
-    wait_for(broker, broker.topology.dead, len(letters))
-    return [one.message_id for one in letters]
+    wait_for(broker, broker.topology.dead, before + len(letters))
 
 
 GONE = Autopsy("gone", "410 Gone", hook="order.paid", listener=1, last_status=410, died=NOW)
@@ -259,13 +265,25 @@ def test_letters_to_a_deleted_listener_stay(broker: Broker, dead: Dead) -> None:
 
 
 @pytest.mark.django_db
+@pytest.mark.usefixtures("active")
+@pytest.mark.parametrize("broker", ["rabbitmq"], indirect=True)
+def test_a_letter_that_the_broker_does_not_take_is_named(broker: Broker, dead: Dead) -> None:
+    names, body = broker.topology, encode(delivery())
+    refused = letter(names, Incoming(0, body, {}, False, "q" * 300), GONE)
+    put(broker, refused)
+    bury(broker, TIRED)
+    said = dead("replay", "--all")
+    assert (said.code, "1 of 2 dead letters replayed." in said.out) == (1, True)
+    assert f"{refused.message_id} stays: the broker does not take its " in said.err
+    assert "bytes: AMQP cannot carry the message" in said.err
+    wait_for(broker, names.deliver, 1)
+    assert [line["id"] for line in dead("list", "--json").lines] == [refused.message_id]
+
+
+@pytest.mark.django_db
 def test_an_event_that_was_for_no_listener_yet_is_replayed(broker: Broker, dead: Dead) -> None:
     names, body = broker.topology, encode(event())
-    incoming = Incoming(0, body, {}, False, names.match)
-    publisher = broker.publisher()
-    publish_all(publisher, [letter(names, incoming, Autopsy("handler-error"))])
-    publisher.close()
-    wait_for(broker, names.dead, 1)
+    put(broker, letter(names, Incoming(0, body, {}, False, names.match), Autopsy("handler-error")))
     assert dead("replay", "--all").code == 0
     assert take(broker, names.match, 1)[0].body == body
 

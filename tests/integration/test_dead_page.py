@@ -36,7 +36,7 @@ def staff(client: Client) -> Client:
     return client
 
 
-def bury(hook: str, listener: int = 1) -> str:
+def bury(hook: str, listener: int = 1, queue: str = "") -> str:
     """Put a dead letter of `hook` into the queue and return its event's id."""
     event = str(new_event_id())
     body = encode(
@@ -50,7 +50,7 @@ def bury(hook: str, listener: int = 1) -> str:
         )
     )
     topology = roles.broker().topology
-    incoming = Incoming(1, body, {}, False, topology.deliver)
+    incoming = Incoming(1, body, {}, False, queue or topology.deliver)
     detail = "<script>alert(1)</script>"
     autopsy = Autopsy("exhausted", detail, event=event, hook=hook, listener=listener, attempts=8)
     publisher = roles.broker().publisher()
@@ -129,6 +129,22 @@ def test_letters_to_a_listener_that_takes_nothing_stay(staff: Client, state: str
     wait_until(stays, 30, "the page says that the letter stays")
     wait_until(lambda: ids(staff) == chosen, 10, "the letter is there")
     assert depth(roles.broker().topology.deliver) == 0
+
+
+@pytest.mark.usefixtures("broker")
+def test_a_letter_that_the_broker_does_not_take_is_named(staff: Client) -> None:
+    Listener.objects.create(pk=1, hook="order.*", url="http://where.joe/")
+    bury("order.paid", queue="q" * 300)
+    chosen = ids(staff)
+    page = reverse("durian:dead")
+
+    def is_named() -> bool:
+        answer = staff.post(page, {"id": chosen, "action": "replay"}, follow=True)
+        text = answer.content.decode()
+        return f"{chosen[0]} stays: the broker does not take" in text and "0 letters are" in text
+
+    wait_until(is_named, 30, "the page says that the letter stays")
+    wait_until(lambda: ids(staff) == chosen, 10, "the letter is there")
 
 
 @pytest.mark.usefixtures("broker")

@@ -178,6 +178,36 @@ def test_a_letter_without_a_way_back_stays_and_the_others_go(broker: Broker) -> 
     assert waiting(broker, broker.topology.match) == 49
 
 
+def test_a_letter_that_is_too_large_stays_alone_and_none_goes_twice(
+    rabbit: Broker, request: pytest.FixtureRequest
+) -> None:
+    large = [b"large".ljust(3000), b"larger".ljust(4000)]
+    few = numbered(30)
+    bury(rabbit, [*few[:10], large[0], *few[10:20], large[1], *few[20:]])
+    request.getfixturevalue("small_messages")
+    walk = Walk(rabbit, lambda letter: Outgoing("", rabbit.topology.match, letter.body))
+    walk.run()
+    assert [one.size for one in walk.kept] == [3000, 4000]
+    assert all("size" in one.reason for one in walk.kept)
+    assert waiting(rabbit, rabbit.topology.match) == 30
+    assert {one.body for one in take(rabbit, rabbit.topology.match, 30)} == set(few)
+    assert see(rabbit) == large
+
+
+def test_a_letter_that_amqp_cannot_carry_stays_alone_and_none_goes_twice(rabbit: Broker) -> None:
+    bury(rabbit, numbered(50))
+
+    def replay(letter: Letter) -> Outgoing:
+        name = "i" * 300 if letter.body in (b"7", b"30") else ""
+        return Outgoing("", rabbit.topology.match, letter.body, name)
+
+    walk = Walk(rabbit, replay)
+    walk.run()
+    assert ["AMQP cannot carry" in one.reason for one in walk.kept] == [True, True]
+    assert see(rabbit) == [b"7", b"30"]
+    assert waiting(rabbit, rabbit.topology.match) == 48
+
+
 def test_letters_that_die_during_the_walk_are_left_for_the_next(broker: Broker) -> None:
     bury(broker, numbered(20))
     seen: list[bytes] = []
