@@ -3,7 +3,7 @@
 import json
 import sys
 import time
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -58,7 +58,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.epilog = "Killed at any point, none of these loses a letter."
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     listing = actions.add_parser("list", help="one line for each letter")
-    listing.add_argument("--limit", type=int, default=100, help="how many at most (default: 100)")
+    listing.add_argument(
+        "--limit", type=_limit, default=100, help="how many at most (default: 100)"
+    )
     listing.add_argument("--json", action="store_true", help="one JSON object a line, for scripts")
     show = actions.add_parser("show", help="everything about one letter")
     show.add_argument("id", help="the letter's id, from the list")
@@ -72,6 +74,12 @@ def add_arguments(parser: ArgumentParser) -> None:
         action.add_argument("--all", action="store_true", help="all letters, if nothing selects")
     for action in (listing, replay, discard, export):
         _add_selection(action)
+
+
+def _limit(text: str) -> int:
+    if not text.isdecimal():
+        raise ArgumentTypeError(f"{text!r} is no number of letters")
+    return int(text)
 
 
 def _add_selection(parser: ArgumentParser) -> None:

@@ -3,16 +3,35 @@
 import atexit
 import os
 import shutil
+import signal
+import sys
 import tempfile
 from pathlib import Path
 
 VARIABLE = "DURIAN_DEMO_DATABASE"
+TRIES = 100
+TERMINATED = 143
+"""The exit code that shells give a program that SIGTERM has ended: 128 + SIGTERM."""
 
 
 def use_temporary_database() -> None:
     """Let the demo's settings find a database that is deleted at exit, if none was chosen."""
     if VARIABLE in os.environ:
         return
+    signal.signal(signal.SIGTERM, _end)
     folder = tempfile.mkdtemp(prefix="durian-demo-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    atexit.register(_remove, folder)
     os.environ[VARIABLE] = str(Path(folder) / "demo.sqlite3")
+
+
+def _remove(folder: str) -> None:
+    # Threads may be at work on the database until the process is gone, and put files there anew.
+    for _ in range(TRIES):
+        if os.path.exists(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _end(number: int, _: object) -> None:
+    # By default Python would not see its exit handlers called.
+    signal.signal(number, signal.SIG_IGN)
+    sys.exit(TERMINATED)

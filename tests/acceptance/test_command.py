@@ -129,6 +129,8 @@ def test_an_export_to_dev_stdout_goes_where_the_shell_says(
     [
         (["demo", "--port", "70000"], "'70000' is not a number from 0 to 65535"),
         (["receiver", "--port", "-1"], "'-1' is not a number from 0 to 65535"),
+        (["dead", "list", "--limit", "-3"], "'-3' is no number of letters"),
+        (["dead", "list", "--limit", "many"], "'many' is no number of letters"),
         (["replay", "--all", "--since", "99999999d"], "'99999999d' is no time"),
         (["replay", "--all", "--since", "2026-13-01T00:00"], "is no time: month must be in 1..12"),
         (["replay", "--all", "--since", "soon"], "'soon' is no age"),

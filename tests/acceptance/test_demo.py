@@ -121,6 +121,22 @@ def test_ctrl_c_ends_a_single_round_without_a_traceback(
     assert log.read_text().endswith("Interrupted: what was done until now stays done.\n")
 
 
+@pytest.mark.parametrize("early", [True, False], ids=["while it loads", "while it runs"])
+def test_sigterm_ends_a_single_round_and_leaves_nothing(
+    env: dict[str, str], tmp_path: Path, early: bool
+) -> None:
+    place = tmp_path / "place"
+    place.mkdir()
+    log = tmp_path / "demo.log"
+    command = [str(BINARIES / "durian"), "demo", "--once"]
+    demo = ServerProcess(command, {**env, "TMPDIR": str(place)}, log)
+    demo.start(ready=lambda: list(place.iterdir()) and (early or "delivered" in log.read_text()))
+    demo.end(signal.SIGTERM, timeout=20)
+    assert demo.returncode == 143
+    assert list(place.iterdir()) == []
+    assert "Traceback" not in log.read_text()
+
+
 def test_the_procfile_runs_the_demo_on_rabbitmq(
     env_on_rabbitmq: dict[str, str], tmp_path: Path
 ) -> None:
