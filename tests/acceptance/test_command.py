@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from durian import __version__
 from tests.servers.process import ServerProcess
 
 DURIAN = str(Path(sys.prefix) / "bin" / "durian")
@@ -122,6 +123,30 @@ def test_an_export_to_dev_stdout_goes_where_the_shell_says(
         command = [DURIAN, "dead", "export", "--output", "/dev/stdout"]
         subprocess.run(command, env=env, stdout=out, check=True, timeout=60)
     assert target.read_text() == "0 dead letters written to /dev/stdout.\n"
+
+
+@pytest.fixture
+def nowhere(env: dict[str, str]) -> dict[str, str]:
+    """An environment that names no site."""
+    return {name: value for name, value in env.items() if name != "DJANGO_SETTINGS_MODULE"}
+
+
+def test_djangos_options_stand_before_the_subcommand(nowhere: dict[str, str]) -> None:
+    assert durian(nowhere, "-v", "2", "demo", "--prepare").returncode == 0
+    settings = "--settings=durian.demo.settings"
+    assert durian(nowhere, settings, "-v2", "--no-color", "status").returncode == 0
+    assert durian(nowhere, *settings.split("="), "prune").returncode == 0
+
+
+def test_the_version_is_durians(nowhere: dict[str, str]) -> None:
+    done = durian(nowhere, "--version")
+    assert (done.returncode, done.stdout) == (0, f"{__version__}\n")
+
+
+def test_a_site_that_is_not_named_is_asked_for(nowhere: dict[str, str]) -> None:
+    done = durian(nowhere, "-v", "2", "status")
+    assert done.returncode == 1
+    assert "which site? Call `python manage.py durian status` in its folder" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import Error as DatabaseError
 
-from durian import simulator
+from durian import __version__, simulator
 from durian.cli import dead, demo, output, prune, rekey, replay, run, status, topology
 from durian.database import give_up_on_silence
 from durian.errors import DurianError
@@ -38,6 +38,10 @@ class Command(BaseCommand):
         # Before Django takes hold of the streams.
         output.prepare()
         super().__init__(*args, **kwargs)
+
+    def get_version(self) -> str:
+        """Return durian's version, for `--version`."""
+        return __version__
 
     def run_from_argv(self, argv: list[str]) -> None:
         """Run as a process of its own: its connections are durian's."""
