@@ -1,6 +1,5 @@
 """`durian receiver`: a simulated receiver on the command line, one line for each request."""
 
-import json
 import ssl
 import sys
 import threading
@@ -8,11 +7,11 @@ import time
 from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
 from typing import Any
 
-from rich.console import Console
 from rich.text import Text
 
 from durian.cli.arguments import between, port
-from durian.errors import InvalidSecret, InvalidSignature
+from durian.cli.output import console, print_json, writing
+from durian.errors import DurianError, InvalidSecret, InvalidSignature
 from durian.signing import verify
 from durian.simulator.behaviour import UNSIGNED, Behaviour, Seen
 from durian.simulator.certificates import TLS_MODES
@@ -21,6 +20,9 @@ from durian.simulator.server import HOST, Simulator
 from durian.stopping import set_by_signals
 
 HELP = "receive webhooks: print each, answer as told, or misbehave"
+
+LOOK_SECONDS = 0.2
+"""How often it is looked whether somebody reads what is printed: a signal is heard at once."""
 
 DESCRIPTION = """\
 A receiver for trying things out. It listens on 127.0.0.1, where durian delivers only if
@@ -85,7 +87,10 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(options: dict[str, Any]) -> int:
-    """Receive until SIGTERM or Ctrl-C. Returns 0, or 1 when the port or a file cannot be used."""
+    """Receive until SIGTERM or Ctrl-C. Returns 0, or 1 when the port or a file cannot be used.
+
+    Raises as `console().print` does when nobody reads what is printed any more.
+    """
     printer = _Printer(as_json=options["json"])
     try:
         simulator = _simulator(options, printer)
@@ -97,7 +102,10 @@ def run(options: dict[str, Any]) -> int:
         printer.notice(f"Listening on {simulator.url()} (mode {options['mode']}). Ctrl-C ends it.")
         if simulator.ca_bundle:
             printer.notice(f'DURIAN["CA_BUNDLE"] that sees the fault alone: {simulator.ca_bundle}')
-        stopping.wait()
+        while not stopping.wait(LOOK_SECONDS) and not printer.failure:
+            pass
+    if printer.failure:
+        raise printer.failure
     printer.notice(f"{printer.count} requests came.")
     return 0
 
@@ -123,9 +131,9 @@ class _Printer:
 
     def __init__(self, as_json: bool) -> None:
         self.count = 0
+        self.failure: BrokenPipeError | DurianError | None = None
         self._as_json = as_json
         self._lock = threading.Lock()
-        self._out = Console(highlight=False, soft_wrap=True)
 
     def notice(self, text: str) -> None:
         sys.stderr.write(text + "\n")
@@ -134,11 +142,19 @@ class _Printer:
     def show(self, seen: Seen) -> None:
         with self._lock:
             self.count += 1
-            if self._as_json:
-                sys.stdout.write(json.dumps(_facts(seen)) + "\n")
+            try:
+                self._print(seen)
+            except (BrokenPipeError, DurianError) as error:
+                # In the thread of a request, which is answered all the same.
+                self.failure = error
+
+    def _print(self, seen: Seen) -> None:
+        if self._as_json:
+            print_json(_facts(seen))
+            with writing():
                 sys.stdout.flush()
-            else:
-                self._out.print(_line(seen))
+        else:
+            console().print(_line(seen))
 
 
 def _facts(seen: Seen) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """A simulated receiver: a small HTTP server that answers, or misbehaves, as it is told."""
 
 import itertools
+import re
 import socket
 import ssl
 import struct
@@ -20,6 +21,7 @@ from durian.simulator.certificates import TLS_MODES, faulty
 from durian.simulator.modes import MODES, NEVER_ACCEPTS
 
 HOST = "127.0.0.1"
+_LENGTH = re.compile(r"[0-9]{1,9}")
 
 
 class Simulator:
@@ -115,7 +117,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.connection.close()
 
     def _handle(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        length = self.headers.get("Content-Length", "0")
+        if not _LENGTH.fullmatch(length):
+            self.send_error(400)
+            return
+        body = self.rfile.read(int(length))
         headers = {name.lower(): value for name, value in self.headers.items()}
         behaviour = self.server.behaviour
         signature = behaviour.judge(headers, body)

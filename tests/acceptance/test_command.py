@@ -1,6 +1,7 @@
 """The command `durian` when it cannot do what it is told: one line, an exit code, no traceback."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -8,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import requests
 
 from durian import __version__
 from tests.servers.process import ServerProcess
@@ -80,6 +82,28 @@ def test_a_reader_who_has_had_enough_is_no_fault(env: dict[str, str], arguments:
         process.stdout.close()
         assert process.stderr.read() == b""
         assert process.wait(60) == 141
+
+
+@pytest.mark.parametrize("option", [[], ["--json"]], ids=["text", "json"])
+def test_a_receiver_that_nobody_reads_answers_and_ends(
+    env: dict[str, str], option: list[str]
+) -> None:
+    with subprocess.Popen(
+        [DURIAN, "receiver", "--port", "0", *option],
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout
+        assert process.stderr
+        (url,) = re.findall(r"http://\S+", process.stderr.readline())
+        assert requests.post(url, b"{}", timeout=10).status_code == 200
+        assert process.stdout.readline()
+        process.stdout.close()
+        assert requests.post(url, b"{}", timeout=10).status_code == 200
+        assert process.wait(20) == 141
+        assert process.stderr.read() == ""
 
 
 @pytest.mark.parametrize("command", ["prune", "status"])

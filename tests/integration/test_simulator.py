@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -60,6 +61,21 @@ def test_what_is_not_signed_is_answered_401() -> None:
     assert seen[0].signature == "valid"
     assert "fits" in seen[1].signature
     assert "webhook-id is missing" in seen[2].signature
+
+
+@pytest.mark.parametrize("length", ["many", "-1", "", "9" * 5000])
+def test_a_length_without_sense_is_answered_400(
+    length: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen: list[Seen] = []
+    with Simulator(Behaviour(), seen.append) as simulator:
+        address = simulator.url("").removeprefix("http://").split(":")
+        with socket.create_connection((address[0], int(address[1])), timeout=5) as caller:
+            caller.sendall(f"POST / HTTP/1.1\r\nContent-Length: {length}\r\n\r\n{{}}".encode())
+            assert caller.makefile("rb").readline() == b"HTTP/1.1 400 Bad Request\r\n"
+        assert post(simulator).status_code == 200
+    assert len(seen) == 1
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize(
