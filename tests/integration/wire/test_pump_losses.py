@@ -6,13 +6,17 @@ import threading
 import time
 
 import amqp
+import msgspec
 import pytest
 
+from durian.errors import Unavailable
 from durian.wire import connect
 from durian.wire.broker import Broker, Incoming, Outgoing
 from durian.wire.dead import read_autopsy
+from durian.wire.jobs import Jobs
 from durian.wire.outcome import Answer, Done, Outcome
 from durian.wire.rabbitconsumer import RabbitConsumer
+from durian.wire.rabbitmq import RabbitMQ
 from tests.integration.wire.harness import (
     PATIENCE,
     channel,
@@ -78,6 +82,42 @@ def test_what_is_under_way_when_the_connection_is_lost_is_not_handled_again(
     assert taken.empty()
     assert not any(incoming.redelivered for incoming, _ in held)
     assert waiting(rabbit, rabbit.topology.deliver) == 0
+
+
+def test_the_ack_of_a_lost_connection_acks_nothing_of_the_next_one(
+    rabbitmq: PrivateRabbitMQ, rabbit: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: object) -> RabbitConsumer:
+        raise Unavailable("The broker is away.")
+
+    taken: queue.Queue[tuple[Incoming, Answer]] = queue.Queue()
+    put(rabbit, rabbit.topology.deliver, [b"first"])
+    with pumping(rabbit, lambda incoming, answer: taken.put((incoming, answer))) as running:
+        first, answer = taken.get(timeout=PATIENCE)
+        with monkeypatch.context() as patch:
+            patch.setattr(RabbitMQ, "consumer", away)
+            cut_connections(rabbitmq)
+            # Somebody else takes it when it comes again.
+            with channel(rabbitmq) as plain:
+                message = None
+                while message is None:
+                    message = plain.basic_get(rabbit.topology.deliver, no_ack=True)
+        put(rabbit, rabbit.topology.deliver, [b"second"])
+        second, _ = taken.get(timeout=PATIENCE)
+        assert (second.body, second.tag) == (b"second", first.tag)
+        answer(Outcome())
+        running.stop(within=0.0)
+    wait_for(rabbit, rabbit.topology.deliver, 1)
+
+
+def test_what_is_equal_to_a_message_under_way_is_a_message_of_its_own() -> None:
+    jobs = Jobs()
+    message = Incoming(1, b"same", {}, False, "")
+    jobs.begin(message, 1)
+    jobs.lose([])
+    assert jobs.begin(message, 2), "nobody has seen it before"
+    assert jobs.begin(msgspec.structs.replace(message, redelivered=True), 2) is None
+    assert len(jobs) == 2
 
 
 def test_cut_connections_lose_nothing(rabbitmq: PrivateRabbitMQ, rabbit: Broker) -> None:
@@ -211,6 +251,19 @@ def test_a_consequence_that_the_broker_never_takes_is_buried_alone(rabbit: Broke
     assert read_autopsy(incoming.headers, incoming.body).reason == "message-refused"
     assert {int(body) for body in published(rabbit)} == set(range(50)) - {7}
     assert waiting(rabbit, rabbit.topology.deliver) == 0
+
+
+def test_a_message_whose_letter_is_refused_too_stays_and_keeps_no_pump_from_ending(
+    rabbit: Broker, request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture
+) -> None:
+    put(rabbit, rabbit.topology.deliver, [b" " * 5000])
+    request.getfixturevalue("small_messages")
+    with pumping(rabbit, onward(rabbit)) as running:
+        wait_until(lambda: "its letter is refused" in caplog.text, PATIENCE, "it is given up")
+        began = time.monotonic()
+        running.stop(within=PATIENCE)
+        assert time.monotonic() - began < PATIENCE / 2
+    wait_for(rabbit, rabbit.topology.deliver, 1)
 
 
 def test_a_message_that_ends_its_process_again_and_again_is_buried_by_the_broker(
