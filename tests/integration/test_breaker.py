@@ -174,8 +174,9 @@ def test_what_ends_with_the_process_tells_nothing_of_the_receiver(
 
 
 def test_a_dead_letter_that_is_replayed_has_all_its_time_again(
-    sent: Deliveries, receiver: Receiver
+    sent: Deliveries, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(breaker, "FIRST_WAIT", 60.0)
     receiver.answer("/", Answer(503))
     to = listener(receiver.url(), retry=False)
     with sent.running():
@@ -186,5 +187,5 @@ def test_a_dead_letter_that_is_replayed_has_all_its_time_again(
         wait_until(lambda: len(outcomes(to)) > breaker.FAILURES, PATIENCE, "the end of it")
         wait_until(lambda: len(sent.autopsies()) > breaker.FAILURES, PATIENCE, "its letter")
         sent.replay()
-        wait_until(lambda: sent.waiting() > breaker.FAILURES, PATIENCE, "they wait again")
+        wait_until(lambda: sent.parked() > breaker.FAILURES, PATIENCE, "they wait again")
         assert len(outcomes(to)) == breaker.FAILURES + 1

@@ -2,13 +2,14 @@
 
 import threading
 import time
+import uuid
 from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 import pytest
 
-from deliverer import handler
+from deliverer import breaker, handler
 from deliverer.log import Log
 from deliverer.share import START
 from deliverer.targets import Targets
@@ -20,7 +21,7 @@ from durian.signing import verify
 from durian.wire import pump
 from durian.wire.broker import Outgoing
 from durian.wire.delays import delayed
-from durian.wire.messages import DeliveryMessage, encode
+from durian.wire.messages import DeliveryMessage, decode, encode
 from tests.integration.delivering import (
     BODY,
     PATIENCE,
@@ -270,6 +271,29 @@ def test_what_is_over_for_a_moment_only_does_not_go_back_to_the_broker(
     assert parked == []
 
 
+def test_what_waits_for_a_receiver_that_is_away_has_reserved_no_moment_of_its_rate(
+    sent: Deliveries, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    receiver.answer("/", Answer(503))
+    to, held = listener(receiver.url(), rate=50), []
+
+    def look(*arguments: Any, **options: Any) -> Outgoing:
+        message = delayed(*arguments, **options)
+        delivery = decode(DeliveryMessage, message.body)
+        if delivery.held_since:
+            held.append(delivery)
+        return message
+
+    monkeypatch.setattr(handler, "delayed", look)
+    with sent.running():
+        for _ in range(breaker.FAILURES):
+            sent.send(to)
+        wait_until(lambda: len(outcomes(to)) == breaker.FAILURES, PATIENCE, "the breaker opens")
+        sent.send(to)
+        wait_until(lambda: held, PATIENCE, "it waits for the receiver")
+    assert not any(delivery.reserved for delivery in held)
+
+
 def test_a_slow_listener_keeps_nobody_waiting(receiver: Receiver) -> None:
     receiver.answer("/slow", Answer(delay=3))
     slow, quick = listener(receiver.url("/slow")), listener(receiver.url("/quick"))
@@ -342,6 +366,20 @@ def test_retries_are_made_while_the_log_cannot_be_asked(
     with sent.running():
         receiver.wait_for(1)
         wait_for_outcomes(to, ["delivered"])
+
+
+def test_an_attempt_of_another_run_is_made_though_its_number_is_in_the_log(
+    sent: Deliveries, receiver: Receiver
+) -> None:
+    to = listener(receiver.url())
+    message = sent.send(to)
+    with sent.running():
+        wait_for_outcomes(to, ["delivered"])
+    sent.send_again(msgspec.structs.replace(message, run=str(uuid.uuid4())))
+    sent.take_and_drop()
+    with sent.running():
+        wait_for_outcomes(to, ["delivered"] * 2)
+    assert len(receiver.requests) == 2
 
 
 def test_an_attempt_that_is_not_in_the_log_is_made_again(

@@ -11,10 +11,13 @@ from tenacity import RetryCallState
 from tenacity.stop import stop_base
 from tenacity.wait import wait_none
 
+from deliverer import limits
 from deliverer.targets import Targets
+from durian import roles
 from durian.hook import Hook
 from durian.models import Attempt, Listener
 from durian.policy import RetryPolicy
+from durian.wire.messages import addressee
 from tests.integration.delivering import (
     PATIENCE,
     Deliveries,
@@ -24,6 +27,7 @@ from tests.integration.delivering import (
     wait_for_outcomes,
 )
 from tests.integration.site import registered
+from tests.integration.wire.harness import take
 from tests.servers.free import wait_until
 from tests.servers.receiver import Answer, Receiver
 
@@ -154,3 +158,26 @@ def test_an_answer_that_is_no_text_is_logged_in_process_too(hostile: str) -> Non
     attempt = Attempt.objects.get(listener_id=one.pk)
     assert attempt.outcome == "dead"
     assert "InvalidAnswer" in attempt.error
+
+
+def test_what_would_go_next_when_the_process_ends_stays_in_the_broker(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(limits, "UNPROVEN_SECONDS", 60.0)
+    with socket.create_server(("127.0.0.1", 0)) as deaf, deliveries(LISTENER_IN_FLIGHT=2) as sent:
+        to = listener(f"http://127.0.0.1:{deaf.getsockname()[1]}/")
+        for _ in range(5):
+            sent.send(to)
+        behind = listener(receiver.url())
+        sent.send(behind)
+        role = roles.DelivererRole()
+        thread = roles.start_thread(role.run, "deliverer")
+        receiver.wait_for(1)
+        role.stop(within=0.0)
+        thread.join(PATIENCE)
+        assert not thread.is_alive()
+        left = take(sent.broker, sent.broker.topology.deliver, sent.waiting())
+        assert [addressee(one.body) for one in left].count(to.pk) == 5
+        assert sent.autopsies() == []
+    assert outcomes(to) == []
+    assert "could be made" not in caplog.text

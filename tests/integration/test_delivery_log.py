@@ -11,11 +11,13 @@ from typing import Any
 
 import pytest
 from django.db import OperationalError, ProgrammingError
+from django.db.models import QuerySet
 from django.db.models.signals import post_save
 from django.utils import timezone as clock
 from pytest_django.fixtures import Settings
 
 from deliverer import log as log_module
+from deliverer import targets as targets_module
 from deliverer.gone import LOOK_SECONDS, Disabler
 from deliverer.inprocess import deliver_now
 from deliverer.insert import insert
@@ -484,3 +486,79 @@ def test_in_this_process_everybody_gets_one_attempt(receiver: Receiver) -> None:
     assert [request.body for request in receiver.requests] == [b'{"total": 1}'] * 2
     logged = Attempt.objects.order_by("pk").values_list("listener_id", "outcome")
     assert list(logged) == [(one.listener_id, one.outcome) for one in attempts]
+
+
+def test_what_has_waited_for_too_long_is_done_once_and_written_when_the_database_is_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tries: list[int] = []
+    back, done = threading.Event(), threading.Semaphore(0)
+
+    def look(rows: Sequence[Row]) -> None:
+        tries.append(1)
+        if not back.is_set():
+            raise Unavailable("The database is away.")
+        insert(rows)
+
+    monkeypatch.setattr(log_module, "insert", look)
+    monkeypatch.setattr(log_module, "PATIENCE_SECONDS", 0.0)
+    log = Log()
+    log.write(attempt(), done.release)
+    log.start()
+    try:
+        assert done.acquire(timeout=10), "its message is acked"
+        wait_until(lambda: len(tries) > 2, 10, "it has failed again")
+        assert not Attempt.objects.exists()
+        back.set()
+    finally:
+        log.stop(within=10)
+    assert Attempt.objects.count() == 1
+    assert not done.acquire(blocking=False)
+
+
+def test_what_could_not_be_written_comes_before_what_has_come_since(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    first, second, third = attempt(), attempt(), attempt()
+    written: list[Row] = []
+
+    def fail_once(rows: Sequence[Row]) -> None:
+        monkeypatch.setattr(log_module, "insert", insert)
+        log.write(third, lambda: None)
+        raise Unavailable("The database is away.")
+
+    monkeypatch.setattr(log_module, "insert", fail_once)
+    log = Log(written.extend)
+    for one in (first, second):
+        log.write(one, lambda: None)
+    log.start()
+    log.stop(within=10)
+    assert written == [first, second, third]
+
+
+@pytest.mark.parametrize("foreseen", [True, False])
+def test_what_changes_while_it_is_read_is_not_kept_as_it_was(
+    foreseen: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, targets = listener("http://127.0.0.1/one"), Targets()
+    targets.refresh()
+    where, name = (QuerySet, "in_bulk") if foreseen else (targets_module, "_read")
+    read = getattr(where, name)
+
+    def read_and_change(*arguments: Any) -> Any:
+        found = read(*arguments)
+        changed = Listener.objects.get(pk=one.pk)
+        changed.url = "http://127.0.0.1/moved"
+        changed.save()
+        targets.refresh()
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(where, name, read_and_change)
+        if foreseen:
+            targets.foresee([one.pk])
+        else:
+            targets.get(one.pk, one.hook)
+    moved = targets.get(one.pk, one.hook)
+    assert moved is not None
+    assert moved.template.url == "http://127.0.0.1/moved"

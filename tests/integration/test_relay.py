@@ -326,6 +326,19 @@ def test_what_another_relay_has_claimed_is_left_to_it(broker: ToldBroker, relay:
     assert [event.id for event in broker.events] == [str(over.pk)], "its lease was over"
 
 
+@pytest.mark.parametrize("act", [claims.let_go, claims.renew])
+def test_what_another_relay_has_claimed_since_stays_its_own(
+    act: Callable[[str, list[EventRow]], object],
+) -> None:
+    hook.send(n=1)
+    over = timezone.now() - timedelta(seconds=1)
+    mine = [row._replace(claimed_until=over) for row in claims.claim("default", 1)]
+    Event.objects.update(claimed_until=over)
+    (theirs,) = claims.claim("default", 1)
+    act("default", mine)
+    assert Event.objects.get().claimed_until == theirs.claimed_until
+
+
 def test_a_claim_outlasts_the_waiting_for_the_broker(broker: ToldBroker, relay: Relay) -> None:
     hook.send(n=1)
     broker.confirms.clear()
