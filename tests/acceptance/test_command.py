@@ -95,15 +95,18 @@ def test_a_receiver_that_nobody_reads_answers_and_ends(
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
-        assert process.stdout
-        assert process.stderr
-        (url,) = re.findall(r"http://\S+", process.stderr.readline())
-        assert requests.post(url, b"{}", timeout=10).status_code == 200
-        assert process.stdout.readline()
-        process.stdout.close()
-        assert requests.post(url, b"{}", timeout=10).status_code == 200
-        assert process.wait(20) == 141
-        assert process.stderr.read() == ""
+        try:
+            assert process.stdout
+            assert process.stderr
+            (url,) = re.findall(r"http://\S+", process.stderr.readline())
+            assert requests.post(url, b"{}", timeout=10).status_code == 200
+            assert process.stdout.readline()
+            process.stdout.close()
+            assert requests.post(url, b"{}", timeout=10).status_code == 200
+            assert process.wait(20) == 141
+            assert process.stderr.read() == ""
+        finally:
+            process.kill()
 
 
 @pytest.mark.parametrize("command", ["prune", "status"])
