@@ -33,7 +33,6 @@ def run(options: dict[str, Any]) -> int:
         ((s.name, "yes" if s.exists else "NO", s.messages, s.consumers) for s in states),
     )
     if missing:
-        console().print(
-            f"{len(missing)} queues are missing. Run `durian topology` to declare them."
-        )
+        names = ", ".join(missing)
+        console().print(f"Missing: {names}. Run `durian topology` to declare what is missing.")
     return bool(missing)

@@ -64,6 +64,7 @@ def test_queues_that_are_missing_are_named_shown_and_declared(
         assert "durian topology" in problem
         shown = shop.run("topology", "--show", NAME_PREFIX=prefix)
         assert (shown.returncode, f"{prefix}durian.dead.v1" in shown.stdout) == (1, True)
+        assert f"\nMissing: {prefix}durian.events, {prefix}durian." in shown.stdout
         assert rabbitmq.queues(prefix) == [], "showing declares nothing"
         assert shop.run("topology", NAME_PREFIX=prefix).returncode == 0
         assert f"{prefix}durian.deliver.v1" in rabbitmq.queues(prefix)
