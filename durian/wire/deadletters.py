@@ -31,8 +31,9 @@ PREFETCH = 65_535
 IDLE_SECONDS = 5.0
 """How long nothing may arrive before the walk gives up: the broker is away, or is held up."""
 DOUBT_SECONDS = 1.0
-"""How long "no letters" is doubted. RabbitMQ says 0 of a queue that does not answer it within a
-quarter of a second, such as one to which a walk has just given its letters back."""
+"""How long it is doubted that there are no letters, or that somebody else looks at them. RabbitMQ
+says 0 of a queue that does not answer it within a quarter of a second, such as one to which a walk
+has just given its letters back; and a walk that has ended may still count as a consumer."""
 ASK_AGAIN_SECONDS = 0.2
 CONFIRM_SECONDS = 30.0
 LAST_CONFIRMS_SECONDS = 5.0
@@ -116,7 +117,7 @@ class Walk:
             self._consumer.close()
 
     def _count(self) -> int:
-        state = self._ask(lambda state: state.messages + state.consumers > 0, DOUBT_SECONDS)
+        state = self._ask(lambda state: state.messages > 0 and not state.consumers, DOUBT_SECONDS)
         if state.consumers:
             raise Unavailable(SOMEBODY_ELSE)
         return state.messages
@@ -127,7 +128,7 @@ class Walk:
         Only now: two walks that begin together have both counted none.
         """
         # By another connection: on this one the answer would come after all the letters.
-        state = self._ask(lambda state: state.consumers >= width, IDLE_SECONDS)
+        state = self._ask(lambda state: state.consumers == width, IDLE_SECONDS)
         if state.consumers > width:
             raise Unavailable(SOMEBODY_ELSE)
         if state.consumers < width:
