@@ -13,6 +13,7 @@ from django.db import router
 
 from durian import roles
 from durian.cli.arguments import age
+from durian.cli.brokers import refuse_embedded
 from durian.cli.files import replacing
 from durian.cli.output import complain, console, plain, print_json, print_table, progress, when
 from durian.database import available
@@ -92,7 +93,11 @@ def _add_selection(parser: ArgumentParser) -> None:
 
 
 def run(options: dict[str, Any]) -> int:
-    """Return 0 when the action did what it was asked for, 2 when that was nothing, else 1."""
+    """Return 0 when the action did what it was asked for, 2 when that was nothing, else 1.
+
+    Raises as `refuse_embedded` does.
+    """
+    refuse_embedded()
     actions: dict[str, Callable[[dict[str, Any]], int]] = {
         "list": _list,
         "show": _show,

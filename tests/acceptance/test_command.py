@@ -13,6 +13,7 @@ import requests
 
 from durian import __version__
 from tests.servers.process import ServerProcess
+from tests.servers.rabbitmq import PrivateRabbitMQ
 
 DURIAN = str(Path(sys.prefix) / "bin" / "durian")
 SLOW_SITE = """
@@ -143,13 +144,31 @@ def test_what_the_terminal_has_no_letters_for_is_printed(
 
 
 def test_an_export_to_dev_stdout_goes_where_the_shell_says(
-    env: dict[str, str], tmp_path: Path
+    env: dict[str, str], tmp_path: Path, rabbitmq: PrivateRabbitMQ, amqp_prefix: str
 ) -> None:
+    durian_settings = {"BROKER_URL": rabbitmq.url, "NAME_PREFIX": amqp_prefix}
+    site = f"from durian.demo.settings import *\nDURIAN |= {durian_settings!r}\n"
+    (tmp_path / "rabbitsite.py").write_text(site)
+    env |= {"DJANGO_SETTINGS_MODULE": "rabbitsite"}
+    assert durian(env, "topology").returncode == 0
     target = tmp_path / "out"
     with target.open("w") as out:
         command = [DURIAN, "dead", "export", "--output", "/dev/stdout"]
         subprocess.run(command, env=env, stdout=out, check=True, timeout=60)
     assert target.read_text() == "0 dead letters written to /dev/stdout.\n"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["dead", "list"], ["topology"], ["replay", "--all", "--since", "1h"], ["matcher"]],
+    ids=lambda arguments: arguments[0],
+)
+def test_what_a_broker_in_memory_has_is_not_looked_for_from_outside(
+    env: dict[str, str], arguments: list[str]
+) -> None:
+    done = durian(env, *arguments)
+    assert done.returncode == 1
+    assert "memory://, which no other process sees" in done.stderr
 
 
 @pytest.fixture

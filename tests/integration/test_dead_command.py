@@ -41,7 +41,11 @@ Dead = Callable[..., Said]
 
 
 @pytest.fixture(params=["memory", "rabbitmq"])
-def broker(request: pytest.FixtureRequest, settings: Settings) -> Broker:
+def broker(
+    request: pytest.FixtureRequest, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> Broker:
+    # A command by itself would look into an empty memory.
+    monkeypatch.setattr(roles, "is_embedded", lambda: False)
     url, prefix = "memory://", f"{uuid.uuid4().hex}."
     if request.param == "rabbitmq":
         prefix = request.getfixturevalue("amqp_prefix")
