@@ -75,6 +75,8 @@ def _lost_connections() -> bool:
     lost = [one for one in failed if one.connection is None or not one.is_usable()]
     for connection in lost:
         connection.close()
+        # Or the next error of any database would pass for its loss until it is made anew.
+        connection.errors_occurred = False
     return bool(lost)
 
 
