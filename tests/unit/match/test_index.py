@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from durian.match import Contains, Filter, FilterIndex, Like, parse
 from durian.match.compound import Fields
 from durian.match.condition import Condition
+from durian.match.shelves import AFFIX
 from tests.unit.match.strategies import FILTERS, NUMBERS, PAYLOADS, TEXTS
 from tests.unit.match.test_jsonform import HITS, MISSES
 
@@ -166,6 +167,18 @@ def test_answers_as_the_rules_say(payload: Json) -> None:
 
 def test_of_nothing_finds_nothing() -> None:
     assert FilterIndex().matching({"a": 1}) == []
+
+
+@pytest.mark.parametrize(("operator", "form"), [("$startsWith", "{}{}"), ("$endsWith", "{1}{0}")])
+def test_long_texts_that_are_alike_at_first_are_told_apart(operator: str, form: str) -> None:
+    index = index_of({1: {"a": {operator: form.format("x" * AFFIX, "y")}}})
+    assert index.matching({"a": form.format("x" * AFFIX, "y")}) == [1]
+    assert index.matching({"a": form.format("x" * AFFIX, "z")}) == []
+
+
+def test_one_of_several_conditions_that_is_known_to_hold_says_nothing_of_the_others() -> None:
+    index = index_of({1: {"a": {"$or": [{"$in": [1]}, {"$gt": 5}]}}})
+    assert [index.matching({"a": value}) for value in (1, 5, 6)] == [[1], [], [1]]
 
 
 def test_equal_filters_each_have_their_answer() -> None:
