@@ -83,6 +83,7 @@ HITS: list[tuple[Json, Json]] = [
     ({"$not": {"a": {"b": 1}}}, {}),
 ]
 MISSES: list[tuple[Json, Json]] = [
+    ({"a": {"$regex": "[?]"}}, {"a": "\ud800"}),
     ({"a": "x"}, {}),
     ({"a": "1"}, {"a": 1}),
     ({"a": 1}, {"a": True}),
