@@ -140,6 +140,14 @@ def test_finds_phrases(phrases: list[str], text: str) -> None:
     Both(dict(enumerate(forms))).assert_agree({"a": text})
 
 
+def test_what_one_branch_knows_another_has_to_ask() -> None:
+    """A filter under two values, of which one has so many filters that they are told apart by b."""
+    both = Both({key: {"a": 1, "b": key} for key in range(40)})
+    both.put(40, {"a": {"$in": [1, 2]}, "b": {"$in": [5]}})
+    for a, b in product([1, 2], [5, 6]):
+        both.assert_agree({"a": a, "b": b})
+
+
 PARTS = ["".join(letters) for size in range(1, 8) for letters in product("ab ", repeat=size)]
 # So long that all branches look at it together.
 LONG = st.text("ab ", max_size=30).map(lambda text: "-" * 600 + text)
