@@ -141,7 +141,7 @@ def as_end(value: object) -> float | str | None:
 
 def as_float(value: object) -> float | None:
     """A number as a float that keeps the order (large ones may become equal), else None."""
-    if isinstance(value, bool) or not isinstance(value, NUMBERS) or value != value:
+    if isinstance(value, bool) or not isinstance(value, NUMBERS):
         return None
     try:
         return float(value)

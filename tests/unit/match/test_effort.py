@@ -21,6 +21,10 @@ COSTLY: dict[str, tuple[Json, Json]] = {
     "bare values": ({"$or": [{"a": number} for number in range(1, 990)]}, LIST),
     "members": ({"a": [*[{"$neq": 1}] * 900, 1]}, LIST),
     "lists in a list": ({"a": {"$in": [[n] for n in range(1, 8000)]}}, [[0]] * 50_000),
+    "lists of another length in a list": (
+        {"a": {"$in": [[n, n] for n in range(1, 4000)]}},
+        [[0]] * 50_000,
+    ),
     "objects in a list": ({"a": {str(n): {"$neq": 1} for n in range(900)}}, [{}] * 100_000),
     "ranges": ({"$or": [{"a": {"$gt": n, "$lt": n + 2}} for n in range(1, 400)]}, LIST),
     "contains": ({"$or": [{"a": {"$contains": n}} for n in range(1, 990)]}, LIST),

@@ -116,6 +116,14 @@ def test_finds_ranges(ranges: list[tuple[Json, Json]], number: Json) -> None:
     both.assert_agree({"a": number})
 
 
+@pytest.mark.parametrize("operator", ["$gt", "$gte", "$lt", "$lte"])
+def test_finds_numbers_beside_what_is_no_number(operator: str) -> None:
+    """A payload that was not JSON before may hold one: NaN is neither above nor below anything."""
+    both = Both({key: {"a": {operator: key}} for key in range(20)})
+    for values in ([float("nan"), 5], [5, float("nan")], [float("nan")]):
+        both.assert_agree({"a": values})
+
+
 EVERY_RULE = Both(dict(enumerate(form for form, _ in HITS + MISSES)))
 ENDS = st.text(st.sampled_from("ab\0\U0010ffff"), max_size=3) | st.text(
     "ab", min_size=30, max_size=35
@@ -138,6 +146,13 @@ EVERY_GAP = [f"{a}{b}{c} {d}{e}" for a, b, c, d, e in product("ab", repeat=5)]
 def test_finds_phrases(phrases: list[str], text: str) -> None:
     forms = [{"a": {"$contains": phrase}} for phrase in EVERY_GAP + phrases]
     Both(dict(enumerate(forms))).assert_agree({"a": text})
+
+
+def test_filters_that_have_very_much_in_common_are_no_matter() -> None:
+    """Branches within branches are bounded, and so is the recursion that makes them."""
+    alike = {f"a{number}": 1 for number in range(900)}
+    index = index_of({key: {**alike, "b": key} for key in range(40)})
+    assert index.matching({**alike, "b": 7}) == [7]
 
 
 def test_what_one_branch_knows_another_has_to_ask() -> None:
