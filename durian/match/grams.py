@@ -29,17 +29,18 @@ class Grams(Measured):
         """The parts that have a bucket."""
         texts = texts_of(values)
         size = sum(map(len, texts))
+        few = min(size, FEW * len(self.measures))
         if size > SHORT:
-            return self._look(texts, size, looks)
-        if len(self.buckets) <= size:
+            return self._look(texts, few, looks)
+        if len(self.buckets) <= few:
             return self._search(texts)
         return self.buckets.keys() & self._parts(texts, self.measures)
 
-    def _look(self, texts: list[str], size: int, looks: Looks) -> set[Token]:
+    def _look(self, texts: list[str], few: int, looks: Looks) -> set[Token]:
         """The parts that have a bucket, by what was done for other shelves before."""
         key = (self.place, type(self))
         look: _Look = looks.get(key) or looks.setdefault(key, _Look())
-        if look.searches + len(self.buckets) <= min(size, FEW * len(self.measures)):
+        if look.searches + len(self.buckets) <= few:
             look.searches += len(self.buckets)
             return self._search(texts)
         if look.gone_through:
