@@ -72,6 +72,30 @@ def write_all(attempts: list[Row], days: int = 0) -> int:
     return sum(done.acquire(blocking=False) for _ in attempts)
 
 
+class Outage:
+    """While it lasts the log's database is away; `tries` counts how often that was found."""
+
+    def __init__(self) -> None:
+        self.tries = 0
+        self._over = threading.Event()
+        self.end = self._over.set
+
+    def insert(self, rows: Sequence[Row]) -> None:
+        """Do what the log's own function does, when the database is there."""
+        self.tries += 1
+        if not self._over.is_set():
+            raise Unavailable("The database is away.")
+        insert(rows)
+
+
+@pytest.fixture
+def outage(monkeypatch: pytest.MonkeyPatch) -> Outage:
+    """One that has begun."""
+    one = Outage()
+    monkeypatch.setattr(log_module, "insert", one.insert)
+    return one
+
+
 @contextmanager
 def hearing(hear: Callable[..., None]) -> Iterator[None]:
     """Have `hear` called when a listener is disabled."""
@@ -87,37 +111,21 @@ def test_attempts_are_written_before_they_are_done() -> None:
     assert Attempt.objects.count() == 1200
 
 
-def test_a_log_that_is_to_end_goes_easy_on_a_database_that_is_away(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    tries: list[int] = []
-    back, done = threading.Event(), threading.Event()
-
-    def look(rows: Sequence[Row]) -> None:
-        tries.append(1)
-        if not back.is_set():
-            raise Unavailable("The database is away.")
-        insert(rows)
-
-    monkeypatch.setattr(log_module, "insert", look)
-    log = Log()
+def test_a_log_that_is_to_end_goes_easy_on_a_database_that_is_away(outage: Outage) -> None:
+    log, done = Log(), threading.Event()
     log.write(attempt(), done.set)
     log.start()
-    threading.Timer(1.0, back.set).start()
+    threading.Timer(1.0, outage.end).start()
     log.stop(within=30.0)
-    assert 2 < len(tries) < 20
+    assert 2 < outage.tries < 20
     assert done.is_set(), "it was written when the database was back"
     assert Attempt.objects.count() == 1
 
 
+@pytest.mark.usefixtures("outage")
 def test_a_log_that_is_to_end_does_so_in_time_though_the_database_is_away(
     caplog: pytest.LogCaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def look(rows: object) -> None:
-        raise Unavailable("The database is away.")
-
-    monkeypatch.setattr(log_module, "insert", look)
     others = set(threading.enumerate())
     log, done = Log(), threading.Event()
     log.write(attempt(), done.set)
@@ -129,25 +137,16 @@ def test_a_log_that_is_to_end_does_so_in_time_though_the_database_is_away(
 
 
 def test_what_waits_to_be_written_counts_as_logged_and_what_is_dropped_does_not(
-    monkeypatch: pytest.MonkeyPatch,
+    outage: Outage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    away = threading.Event()
-
-    def look(rows: Sequence[Row]) -> None:
-        if away.is_set():
-            raise Unavailable("The database is away.")
-        insert(rows)
-
     def has(row: Row, **other: Any) -> bool:
         fields: dict[str, Any] = {"id": row.delivery, "event": row.event, "run": row.run}
         fields |= {"attempt": row.number, **other}
         return log.has(DeliveryMessage(hook="a", listener=7, body="{}", created=0, **fields))
 
-    monkeypatch.setattr(log_module, "insert", look)
     log, done = Log(), threading.Semaphore(0)
     first, second = attempt(), attempt()
     assert not has(first)
-    away.set()
     log.write(first, done.release)
     assert has(first)
     assert not has(first, attempt=2)
@@ -157,7 +156,7 @@ def test_what_waits_to_be_written_counts_as_logged_and_what_is_dropped_does_not(
     log.write(second, done.release)
     wait_until(lambda: not has(first), 10, "the older one is dropped")
     assert has(second)
-    away.clear()
+    outage.end()
     log.stop(within=10)
     assert has(second), "it is in the database now"
 
@@ -489,27 +488,17 @@ def test_in_this_process_everybody_gets_one_attempt(receiver: Receiver) -> None:
 
 
 def test_what_has_waited_for_too_long_is_done_once_and_written_when_the_database_is_back(
-    monkeypatch: pytest.MonkeyPatch,
+    outage: Outage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tries: list[int] = []
-    back, done = threading.Event(), threading.Semaphore(0)
-
-    def look(rows: Sequence[Row]) -> None:
-        tries.append(1)
-        if not back.is_set():
-            raise Unavailable("The database is away.")
-        insert(rows)
-
-    monkeypatch.setattr(log_module, "insert", look)
     monkeypatch.setattr(log_module, "PATIENCE_SECONDS", 0.0)
-    log = Log()
+    log, done = Log(), threading.Semaphore(0)
     log.write(attempt(), done.release)
     log.start()
     try:
         assert done.acquire(timeout=10), "its message is acked"
-        wait_until(lambda: len(tries) > 2, 10, "it has failed again")
+        wait_until(lambda: outage.tries > 2, 10, "it has failed again")
         assert not Attempt.objects.exists()
-        back.set()
+        outage.end()
     finally:
         log.stop(within=10)
     assert Attempt.objects.count() == 1
