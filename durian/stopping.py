@@ -8,6 +8,8 @@ from durian.wire.wakeup import Wakeup, wait_readable
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 INTERRUPTED = 130
 """The exit code that shells give a program that Ctrl-C has ended: 128 + SIGINT."""
+TERMINATED = 143
+"""The same for SIGTERM."""
 
 
 class Stopping:

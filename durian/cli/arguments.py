@@ -30,6 +30,17 @@ def moment(text: str) -> datetime:
         raise ArgumentTypeError(f"{text!r} is no time: {error}.") from error
 
 
+def count(of: str) -> Callable[[str], int]:
+    """Return a reader of numbers of things; `of` says of which."""
+
+    def convert(text: str) -> int:
+        if not text.isdecimal():
+            raise ArgumentTypeError(f"{text!r} is no number of {of}")
+        return int(text)
+
+    return convert
+
+
 def between(kind: type[int] | type[float], least: float, most: float) -> Callable[[str], float]:
     """Return a reader of numbers from `least` to `most`."""
 

@@ -3,7 +3,7 @@
 import json
 import sys
 import time
-from argparse import ArgumentParser, ArgumentTypeError
+from argparse import ArgumentParser
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -12,7 +12,7 @@ from typing import IO, Any
 from django.db import router
 
 from durian import roles
-from durian.cli.arguments import age
+from durian.cli.arguments import age, count
 from durian.cli.brokers import refuse_embedded
 from durian.cli.files import replacing
 from durian.cli.output import complain, console, plain, print_json, print_table, progress, when
@@ -60,7 +60,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     listing = actions.add_parser("list", help="one line for each letter")
     listing.add_argument(
-        "--limit", type=_limit, default=100, help="how many at most (default: 100)"
+        "--limit", type=count("letters"), default=100, help="how many at most (default: 100)"
     )
     listing.add_argument("--json", action="store_true", help="one JSON object a line, for scripts")
     show = actions.add_parser("show", help="everything about one letter")
@@ -75,12 +75,6 @@ def add_arguments(parser: ArgumentParser) -> None:
         action.add_argument("--all", action="store_true", help="all letters, if nothing selects")
     for action in (listing, replay, discard, export):
         _add_selection(action)
-
-
-def _limit(text: str) -> int:
-    if not text.isdecimal():
-        raise ArgumentTypeError(f"{text!r} is no number of letters")
-    return int(text)
 
 
 def _add_selection(parser: ArgumentParser) -> None:
@@ -153,8 +147,8 @@ def _show(options: dict[str, Any]) -> int:
     out = console()
     for name, value in {"id": letter.id, **asdict(letter.autopsy)}.items():
         is_time = name in ("died", "first_attempt", "last_attempt")
-        out.print(f"{name:14} {when(value) if is_time else plain(value)}", markup=False)
-    out.print(plain(_readable(letter.body)), markup=False)
+        out.print(f"{name:14} {when(value) if is_time else plain(value)}")
+    out.print(plain(_readable(letter.body)))
     return 0
 
 
@@ -211,7 +205,7 @@ def _export(options: dict[str, Any]) -> int:
     except OSError as error:
         raise DurianError(f"Cannot write to {target}: {error.strerror}.") from error
     if options["output"]:
-        console().print(f"{matched} dead letters written to {target}.", markup=False)
+        console().print(f"{matched} dead letters written to {target}.")
     return 0
 
 

@@ -8,10 +8,10 @@ import sys
 import tempfile
 from pathlib import Path
 
+from durian.stopping import TERMINATED
+
 VARIABLE = "DURIAN_DEMO_DATABASE"
 TRIES = 100
-TERMINATED = 143
-"""The exit code that shells give a program that SIGTERM has ended: 128 + SIGTERM."""
 
 
 def use_temporary_database() -> None:
