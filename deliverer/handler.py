@@ -3,7 +3,6 @@
 import logging
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import partial
@@ -15,6 +14,7 @@ from deliverer.engine import Engine, Took
 from deliverer.http import Result
 from deliverer.limits import Limits
 from deliverer.log import Log
+from deliverer.made import Made
 from deliverer.request import request_for
 from deliverer.row import Row
 from deliverer.share import Pause
@@ -31,7 +31,7 @@ from durian.models import Attempt, Listener
 from durian.wire.broker import Incoming, Outgoing
 from durian.wire.dead import Autopsy, letter
 from durian.wire.delays import delayed, still_early
-from durian.wire.messages import DeliveryMessage, addressee, decode
+from durian.wire.messages import DeliveryMessage, Label, decode, label
 from durian.wire.outcome import Answer, Outcome
 from durian.wire.topology import Topology
 
@@ -57,14 +57,16 @@ class DeliveryHandler:
         self._targets = targets
         self._engine = engine
         self._log = log
+        self._made = Made(log)
         self._limits = limits
         self._clock = clock
         self._next_complaint = 0.0
 
     def foresee(self, arrived: Sequence[Incoming]) -> None:
-        """Get to know the listeners of all that has `arrived`, before each is handled."""
-        listeners = (addressee(incoming.body) for incoming in arrived)
-        self._targets.foresee(one for one in listeners if one is not None)
+        """Read what the database knows of all that has `arrived`, before each is handled."""
+        known = [(one, found) for one in arrived if (found := label(one.body))]
+        self._targets.foresee(found.listener for _, found in known)
+        self._made.foresee(found.key for one, found in known if self._is_doubtful(one, found))
 
     def __call__(self, incoming: Incoming, answer: Answer) -> None:
         """Begin a delivery. Raises MessageError, or Unavailable when the database is away."""
@@ -94,15 +96,23 @@ class DeliveryHandler:
 
     def _was_made(self, incoming: Incoming, delivery: DeliveryMessage) -> bool:
         """Say whether somebody has made this attempt who went down before the ack."""
-        if incoming.redelivered:
-            return self._log.has(delivery)
-        if delivery.attempt == 1 or self._log.is_behind:
+        if not self._is_doubtful(incoming, delivery):
             return False
-        # Who goes down when this attempt is published and the one before is not in the log yet has
-        # both come twice. That is not worth waiting for a database that is away.
-        with suppress(Unavailable):
-            return self._log.has(delivery)
-        return False
+        try:
+            return self._made.has(delivery.key)
+        except Unavailable:
+            if incoming.redelivered:
+                raise
+            # That one who went down has published it twice is not worth waiting for a database
+            # that is away.
+            return False
+
+    def _is_doubtful(self, incoming: Incoming, label: Label) -> bool:
+        """Say whether the attempt may have been made: given out again, or a retry published twice.
+
+        The latter is by one who went down between a retry and the log, before the ack.
+        """
+        return incoming.redelivered or (label.attempt > 1 and not self._log.is_behind)
 
     def _post(self, attempt: "_Attempt", target: Target) -> None:
         self._limits.admit(

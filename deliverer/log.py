@@ -19,7 +19,7 @@ from durian.database import available, own_connections
 from durian.errors import Unavailable
 from durian.models import Attempt
 from durian.wire.backoff import Backoff
-from durian.wire.messages import DeliveryMessage
+from durian.wire.messages import AttemptKey
 
 logger = logging.getLogger("durian.deliverer")
 
@@ -32,8 +32,6 @@ STOPPING_SECONDS = 0.2
 """How often a log that is to end tries a database that is away."""
 
 Done = Callable[[], None]
-_Key = tuple[str, str, int]
-"""A delivery, its run, and the number of the attempt."""
 
 
 class Log:
@@ -48,7 +46,7 @@ class Log:
         self._on_written = on_written
         self._on_failure = on_failure
         self._waiting: deque[_Entry] = deque()
-        self._unwritten: set[_Key] = set()
+        self._unwritten: set[AttemptKey] = set()
         """The attempts that wait or are being written."""
         self._arrived = threading.Condition()
         self._backoff = Backoff()
@@ -76,20 +74,9 @@ class Log:
             self._unwritten.add(entry.key)
             self._arrived.notify()
 
-    def has(self, delivery: DeliveryMessage) -> bool:
-        """Say whether this attempt of `delivery` is in the log or about to be. Raises Unavailable.
-
-        When broker and database are away at once, what comes again is in neither.
-        """
-        if (delivery.id, delivery.run, delivery.attempt) in self._unwritten:
-            return True
-        home = router.db_for_write(Attempt)
-        with available(home):
-            return (
-                Attempt.objects.using(home)
-                .filter(delivery=delivery.id, run=delivery.run, number=delivery.attempt)
-                .exists()
-            )
+    def awaits(self, attempt: AttemptKey) -> bool:
+        """Say whether this attempt is about to be written."""
+        return attempt in self._unwritten
 
     @property
     def is_behind(self) -> bool:
@@ -166,7 +153,7 @@ class _Entry:
 
     def __init__(self, row: Row, done: Done) -> None:
         self.row = row
-        self.key: _Key = (row.delivery, row.run, row.number)
+        self.key: AttemptKey = (row.delivery, row.run, row.number)
         self.taken = time.monotonic()
         self._done: Done | None = done
 

@@ -39,23 +39,40 @@ class EventMessage(msgspec.Struct, frozen=True, kw_only=True):
     version: str = VERSION
 
 
-class DeliveryMessage(msgspec.Struct, frozen=True, kw_only=True):
-    """One event for one listener; `attempt` counts the POSTs including the next one, from 1.
+AttemptKey = tuple[str, str, int]
+"""What names one attempt: its delivery, its run, its number."""
 
-    `run` names a chain of attempts: empty for the first, new for each replay. `not_before`, the
-    end of a `delay` (in seconds), and `first_attempt` are in seconds since the epoch, 0 for none.
-    `reserved` says that the delay was the waiting for the listener's next free moment;
-    `held_since` is when it first waited for a receiver that is away.
+
+class Label(msgspec.Struct, frozen=True, kw_only=True):
+    """Which attempt a delivery's message asks for, and to whom: what is read ahead of the rest.
+
+    `attempt` counts the POSTs including the next one, from 1. `run` names a chain of attempts:
+    empty for the first, new for each replay.
     """
 
     id: UUIDText
-    event: UUIDText
-    hook: HookName
     listener: RowNumber
-    body: str
-    created: Seconds
     attempt: Count = 1
     run: Run = ""
+
+    @property
+    def key(self) -> AttemptKey:
+        """The attempt's name."""
+        return self.id, self.run, self.attempt
+
+
+class DeliveryMessage(Label, frozen=True, kw_only=True):
+    """One event for one listener.
+
+    `not_before`, the end of a `delay` (in seconds), and `first_attempt` are in seconds since the
+    epoch, 0 for none. `reserved` says that the delay was the waiting for the listener's next free
+    moment; `held_since` is when it first waited for a receiver that is away.
+    """
+
+    event: UUIDText
+    hook: HookName
+    body: str
+    created: Seconds
     not_before: Seconds = 0.0
     delay: Seconds = 0.0
     reserved: bool = False
@@ -68,15 +85,11 @@ class _Versioned(msgspec.Struct):
     version: str
 
 
-class _Addressed(msgspec.Struct):
-    listener: RowNumber
-
-
 Message = TypeVar("Message", EventMessage, DeliveryMessage)
 
 _encoder = msgspec.json.Encoder()
 _version_decoder = msgspec.json.Decoder(_Versioned)
-_addressee_decoder = msgspec.json.Decoder(_Addressed)
+_label_decoder = msgspec.json.Decoder(Label)
 _decoders = {kind: msgspec.json.Decoder(kind) for kind in (EventMessage, DeliveryMessage)}
 
 
@@ -105,9 +118,9 @@ def decode(kind: type[Message], body: bytes) -> Message:
         raise MessageError(f"is no {kind.__name__} in JSON: {error}") from error
 
 
-def addressee(body: bytes) -> int | None:
-    """Return the listener of the delivery in `body`, None for what will not be decoded."""
+def label(body: bytes) -> Label | None:
+    """Return the label of the delivery in `body`, None for what will not be decoded."""
     try:
-        return _addressee_decoder.decode(body).listener
+        return _label_decoder.decode(body)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return None

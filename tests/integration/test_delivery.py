@@ -4,13 +4,12 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NoReturn
 
 import msgspec
 import pytest
 
-from deliverer import breaker, handler
-from deliverer.log import Log
+from deliverer import breaker, handler, made
 from deliverer.share import START
 from deliverer.targets import Targets
 from durian.errors import Unavailable
@@ -21,7 +20,7 @@ from durian.signing import verify
 from durian.wire import pump
 from durian.wire.broker import Outgoing
 from durian.wire.delays import delayed
-from durian.wire.messages import DeliveryMessage, decode, encode
+from durian.wire.messages import AttemptKey, DeliveryMessage, decode, encode
 from tests.integration.delivering import (
     BODY,
     PATIENCE,
@@ -354,13 +353,33 @@ def test_a_retry_that_was_published_twice_is_made_once(
     assert outcomes(to) == ["retry", "retry"]
 
 
+def test_about_a_wave_of_retries_the_log_is_asked_few_times(
+    sent: Deliveries, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    written = made._written
+
+    def counting(attempts: list[AttemptKey]) -> set[AttemptKey]:
+        asked.append(len(attempts))
+        return written(attempts)
+
+    monkeypatch.setattr(made, "_written", counting)
+    to = listener(receiver.url())
+    for _ in range(200):
+        sent.send(to, attempt=2)
+    with sent.running():
+        receiver.wait_for(200)
+    assert sum(asked) == 200
+    assert len(asked) < 50
+
+
 def test_retries_are_made_while_the_log_cannot_be_asked(
     sent: Deliveries, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def away(log: Log, delivery: DeliveryMessage) -> bool:
+    def away(attempts: object) -> NoReturn:
         raise Unavailable("The database is away.")
 
-    monkeypatch.setattr(Log, "has", away)
+    monkeypatch.setattr(made, "_written", away)
     to = listener(receiver.url())
     sent.send(to, attempt=2)
     with sent.running():

@@ -22,13 +22,13 @@ from deliverer.gone import LOOK_SECONDS, Disabler
 from deliverer.inprocess import deliver_now
 from deliverer.insert import insert
 from deliverer.log import Log
+from deliverer.made import Made
 from deliverer.row import Row
 from deliverer.targets import Targets, target_of
 from durian import roles
 from durian.errors import Unavailable
 from durian.models import Attempt, Event, Listener
 from durian.signals import listener_disabled
-from durian.wire.messages import DeliveryMessage
 from tests.integration.delivering import listener
 from tests.servers.free import wait_until
 from tests.servers.receiver import Answer, Receiver
@@ -139,17 +139,15 @@ def test_a_log_that_is_to_end_does_so_in_time_though_the_database_is_away(
 def test_what_waits_to_be_written_counts_as_logged_and_what_is_dropped_does_not(
     outage: Outage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def has(row: Row, **other: Any) -> bool:
-        fields: dict[str, Any] = {"id": row.delivery, "event": row.event, "run": row.run}
-        fields |= {"attempt": row.number, **other}
-        return log.has(DeliveryMessage(hook="a", listener=7, body="{}", created=0, **fields))
+    def has(row: Row, run: str = "", number: int = 1) -> bool:
+        return Made(log).has((row.delivery, run, number))
 
     log, done = Log(), threading.Semaphore(0)
     first, second = attempt(), attempt()
     assert not has(first)
     log.write(first, done.release)
     assert has(first)
-    assert not has(first, attempt=2)
+    assert not has(first, number=2)
     assert not has(first, run="again")
     log.start()
     monkeypatch.setattr(log_module, "MAX_KEPT", 1)
@@ -159,6 +157,36 @@ def test_what_waits_to_be_written_counts_as_logged_and_what_is_dropped_does_not(
     outage.end()
     log.stop(within=10)
     assert has(second), "it is in the database now"
+
+
+def test_the_log_is_asked_once_about_all_that_has_arrived(
+    django_assert_num_queries: Callable[[int], Any],
+) -> None:
+    rows = [attempt(run="again", number=number) for number in (1, 2, 3)]
+    write_all(rows)
+    logged = [(row.delivery, row.run, row.number) for row in rows]
+    others = [(row.delivery, "", row.number) for row in rows]
+    others += [(row.delivery, row.run, row.number + 1) for row in rows]
+    made = Made(Log())
+    with django_assert_num_queries(1):
+        made.foresee([*logged, *others])
+        made.foresee([])
+        assert all(map(made.has, logged))
+        assert not any(map(made.has, others))
+
+
+def test_what_was_foreseen_is_believed_once() -> None:
+    row = attempt()
+    key, log = (row.delivery, row.run, row.number), Log()
+    made = Made(log)
+    made.foresee([key])
+    log.write(row, lambda: None)
+    assert made.has(key), "it waits to be written"
+    made.foresee([key])
+    assert made.has(key)
+    log.start()
+    log.stop(within=10)
+    assert made.has(key), "asked anew"
 
 
 def test_what_an_attempt_came_to_is_in_the_log() -> None:

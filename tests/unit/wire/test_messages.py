@@ -6,8 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from durian.errors import MessageError, UnknownVersion
-from durian.wire.messages import DeliveryMessage, EventMessage, addressee, decode, encode
+from durian.wire.messages import DeliveryMessage, EventMessage, decode, encode, label
 from tests.unit.wire.make import delivery, event
+
+UUID = "01890000-0000-7000-8000-000000000001"
 
 moments = st.floats(0, 1e11)
 names = st.from_regex(r"\A[a-z_]{1,20}(\.[a-z0-9-]{1,20}){0,5}\Z")
@@ -34,10 +36,10 @@ def test_an_event_survives_the_broker(message: EventMessage) -> None:
 
 
 def test_a_newer_minor_version_is_read_without_what_is_unknown() -> None:
-    newer = json.loads(encode(event(id="01890000-0000-7000-8000-000000000001")))
+    newer = json.loads(encode(event(id=UUID)))
     newer |= {"version": "1.7", "colour": "green"}
     read = decode(EventMessage, json.dumps(newer).encode())
-    assert read.id == "01890000-0000-7000-8000-000000000001"
+    assert read.id == UUID
 
 
 def test_a_newer_major_version_is_told_from_nonsense() -> None:
@@ -135,13 +137,28 @@ def test_text_that_utf8_cannot_say_is_refused_when_written() -> None:
         encode(event(body="\ud800"))
 
 
-def test_the_listener_of_a_delivery_is_known_without_reading_all_of_it() -> None:
-    assert addressee(encode(delivery(listener=12))) == 12
-    assert addressee(b'{"listener": 12}') == 12
+def test_the_label_of_a_delivery_is_read_without_the_rest_of_it() -> None:
+    read = label(encode(delivery(id=UUID, listener=12, attempt=3, run="again")))
+    assert read is not None
+    assert read.listener == 12
+    assert read.key == (UUID, "again", 3)
+    first = label(b'{"id": "%s", "listener": 12}' % UUID.encode())
+    assert first is not None
+    assert first.key == (UUID, "", 1)
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"\xff", b"[]", b"{}", b'{"listener": -1}', b'{"listener": "12"}', b"[" * 100_000]
+    "body",
+    [
+        b"",
+        b"\xff",
+        b"[]",
+        b"{}",
+        b"[" * 100_000,
+        b'{"id": "%s", "listener": -1}' % UUID.encode(),
+        b'{"id": "%s", "listener": "12"}' % UUID.encode(),
+        b'{"id": "7", "listener": 12}',
+    ],
 )
-def test_what_names_no_listener_has_none(body: bytes) -> None:
-    assert addressee(body) is None
+def test_what_is_no_delivery_has_no_label(body: bytes) -> None:
+    assert label(body) is None
