@@ -38,8 +38,8 @@ chaos: servers $(VENV)/installed-dev ## inject faults under load and account for
 	$(BIN)/python -m tests.chaos $(FAULT) $(if $(N),-n $(N)) $(if $(SEED),--seed $(SEED)) $(if $(JSON),--json $(JSON)) \
 		$(if $(SABOTAGE),--sabotage) $(if $(DOCUMENT),--document)
 
-bench: servers $(VENV)/installed-dev $(PEER)/installed ## measure beside a peer and the limits; FIGURE=name CHECK=1 DOCS=1
-	$(BIN)/python -m tests.benchmarks $(FIGURE) $(if $(CHECK),--check)
+bench: servers $(VENV)/installed-dev $(PEER)/installed ## measure beside a peer and the limits; FIGURE=name CHECK=1 DOCS=1 MINUTES=10
+	$(BIN)/python -m tests.benchmarks $(FIGURE) $(if $(CHECK),--check) $(if $(MINUTES),--minutes $(MINUTES))
 	$(if $(DOCS),$(BIN)/python -m tests.benchmarks.document)
 
 servers:

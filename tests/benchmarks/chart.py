@@ -61,12 +61,13 @@ def _rates(axes: "Axes", values: Mapping[str, float]) -> None:
         axes.barh(place, values[key], color=colour)
         axes.text(values[key], place, f" {values[key]:,.0f}", va="center", fontsize=8)
         for goal in GOALS:
-            if goal.key == key and not goal.of:
-                axes.plot([goal.amount] * 2, [place - 0.4, place + 0.4], color=GOAL)
+            bound = goal.bound(values)
+            if goal.key == key and bound is not None:
+                axes.plot([bound] * 2, [place - 0.4, place + 0.4], color=GOAL)
     axes.set_yticks(range(len(shown)), [name for _, name in shown], fontsize=9)
     axes.set_xscale("log")
     axes.set_xlim(10, max(values[key] for key, _ in shown) * 3)
-    axes.set_title("events a second (red: goal)", fontsize=10)
+    axes.set_title("events a second (red: goals)", fontsize=10)
 
 
 def _latency(axes: "Axes", values: Mapping[str, float]) -> None:

@@ -23,10 +23,16 @@ class Goal(NamedTuple):
 
     def met(self, values: Mapping[str, float]) -> bool | None:
         """Say whether it is met; None when a figure that it needs was not measured."""
-        if self.key not in values or (self.of and self.of not in values):
+        bound = self.bound(values)
+        if bound is None or self.key not in values:
             return None
-        bound = self.amount * (values[self.of] if self.of else 1.0)
         return values[self.key] <= bound if self.at_most else values[self.key] >= bound
+
+    def bound(self, values: Mapping[str, float]) -> float | None:
+        """Return what the figure is held against; None when `of` was not measured."""
+        if self.of and self.of not in values:
+            return None
+        return self.amount * (values[self.of] if self.of else 1.0)
 
     def __str__(self) -> str:
         sign = "≤" if self.at_most else "≥"

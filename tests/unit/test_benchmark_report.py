@@ -7,6 +7,7 @@ import pytest
 
 from tests.benchmarks.chart import draw
 from tests.benchmarks.document import markdown, summary
+from tests.benchmarks.goals import machine
 from tests.benchmarks.report import cells, missed, unjudged
 from tests.benchmarks.rows import Goal, Row
 
@@ -42,15 +43,34 @@ def test_a_goal_is_met_missed_or_cannot_be_judged(goal: Goal, value: float, met:
 
 def test_a_figure_below_its_goal_is_missed_and_shown_as_such() -> None:
     slow = Row("pipeline.rate", "pipeline", 2_400.0, "events/s")
-    assert [str(goal) for goal in missed([slow, PEER])] == ["≥ 2,500", "≥ 15 × peer.drain"]
-    (shown,) = cells([slow], [slow, PEER])
+    rows = [slow, PEER, *machine(PEER.value)]
+    assert list(map(str, missed(rows))) == ["≥ 2,500 × machine.speed", "≥ 15 × peer.drain"]
+    (shown,) = cells([slow], rows)
     assert shown[1:] == (
         "2,400",
         "events/s",
         "12 × peer.drain",
-        "≥ 2,500, ≥ 15 × peer.drain",
+        "≥ 2,500 × machine.speed, ≥ 15 × peer.drain",
         "NO",
     )
+
+
+@pytest.mark.parametrize(
+    ("peer", "rate", "micros", "met"),
+    [
+        (75.0, 1_250.0, 120.0, True),
+        (75.0, 1_240.0, 120.0, False),
+        (75.0, 1_250.0, 121.0, False),
+        (300.0, 2_500.0, 60.0, True),
+        (300.0, 2_490.0, 60.0, False),
+        (300.0, 2_500.0, 61.0, False),
+    ],
+)
+def test_a_slower_machine_is_held_against_its_speed(
+    peer: float, rate: float, micros: float, met: bool
+) -> None:
+    figures = [Row("pipeline.rate", "", rate, "/s"), Row("matcher.mixed", "", micros, "µs/event")]
+    assert (missed([*figures, *machine(peer)]) == []) is met
 
 
 def test_a_goal_beside_a_figure_that_was_not_measured_is_not_met() -> None:
