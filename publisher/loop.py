@@ -19,11 +19,12 @@ logger = logging.getLogger("durian.publisher")
 TICK_SECONDS = 1.0
 
 GATHER_SECONDS = 0.01
-GATHER_MOST_SECONDS = 0.03
+GATHER_MOST_SECONDS = 0.1
 GATHER_SECONDS_EACH = 0.003
 """After a turn the next one waits, between these bounds, so long for each event that it published:
 each costs the same few statements and a confirm, and the site whose process this is waits for the
-interpreter meanwhile. A busy site's events are gathered; after a pause nothing waits."""
+interpreter meanwhile. The events of a process that raises more than one in GATHER_SECONDS_EACH are
+gathered; after a pause nothing waits. Nothing is gained by that behind a full batch."""
 
 
 class RelayLoop:
@@ -137,7 +138,8 @@ class RelayLoop:
         return published
 
     def _gather(self, published: int) -> None:
-        rest = min(max(GATHER_SECONDS_EACH * published, GATHER_SECONDS), GATHER_MOST_SECONDS)
+        longest = GATHER_MOST_SECONDS if published < BATCH else GATHER_SECONDS
+        rest = min(max(GATHER_SECONDS_EACH * published, GATHER_SECONDS), longest)
         self._next_turn = time.monotonic() + rest
 
     def _wait(self) -> float:

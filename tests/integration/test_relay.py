@@ -435,6 +435,18 @@ def test_what_a_busy_site_raises_is_gathered(
     assert len(drains) <= 3
 
 
+def test_what_is_behind_a_full_batch_is_not_gathered(
+    broker: ToldBroker, relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("publisher.loop.GATHER_MOST_SECONDS", 60.0)
+    monkeypatch.setattr("publisher.loop.GATHER_SECONDS_EACH", 60.0)
+    loop = RelayLoop(relay, sweep=None)
+    with running(loop), handing_over(loop):
+        for n in range(2):
+            hook.send_many([{"n": n}] * BATCH)
+            wait_for(broker, (n + 1) * BATCH)
+
+
 def row_of(event: Event) -> EventRow:
     """Return what a request that raised `event` would give to its relay."""
     return EventRow(**{name: getattr(event, name) for name in EventRow._fields})
