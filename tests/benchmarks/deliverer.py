@@ -19,6 +19,9 @@ def measure(stage: Stage) -> Iterator[Row]:
     what = f"deliverer: full queue, {LISTENERS} listeners on nginx, logged"
     nginx = stage.nginx.url
     yield from drain(stage, "rate", what, stage.arrivals(), nginx, LISTENERS, DELIVERIES)
+    what = "  the same, second attempts"
+    retries = DELIVERIES // 2
+    yield from drain(stage, "rate_retries", what, stage.arrivals(), nginx, LISTENERS, retries, 2)
 
 
 def drain(
@@ -29,12 +32,13 @@ def drain(
     url: UrlOf,
     listeners: int,
     count: int,
+    attempt: int = 1,
     slow: SlowReceiver | None = None,
 ) -> Iterator[Row]:
     """Yield the figure `key`: the rate of `count` deliveries to so many listeners, and its CPU."""
     stage.clear()
     made = load.listeners(listeners, url)
-    load.deliveries(count, made)
+    load.deliveries(count, made, attempt)
     with stage.running("deliverer") as running:
         meter = stage.meter(**running, **({"slow receiver": slow.process} if slow else {}))
         logged, ended = stage.wait_logged(count, SECONDS)

@@ -47,6 +47,7 @@ REFERENCES: Mapping[str, str] = {
     "relay.rate": "limits.publish",
     "matcher.mixed": "matcher.mixed.bare",
     "deliverer.rate": "limits.post",
+    "deliverer.rate_retries": "deliverer.rate",
     "pipeline.rate": "peer.drain",
     "isolation.rate_hanging": "isolation.rate",
     "isolation.latency_hanging.p99": "isolation.latency.p99",

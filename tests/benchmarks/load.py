@@ -47,16 +47,16 @@ def outbox(stage: Stage, count: int, padding: int = 0) -> float:
     return time.time()
 
 
-def deliveries(count: int, to: list[int], padding: int = 0) -> None:
+def deliveries(count: int, to: list[int], attempt: int = 1) -> None:
     """Put so many deliveries into the deliverers' queue, to each of the listeners in turn."""
     broker = roles.broker()
-    contents = (delivery(to[number % len(to)], number, padding) for number in range(count))
+    contents = (delivery(to[number % len(to)], number, attempt) for number in range(count))
     publisher = broker.publisher()
     publish_all(publisher, (Outgoing("", broker.topology.deliver, one) for one in contents))
     publisher.close()
 
 
-def delivery(listener: int, number: int = 1, padding: int = 0) -> bytes:
+def delivery(listener: int, number: int = 1, attempt: int = 1) -> bytes:
     """Return a delivery as it travels to the deliverers."""
     return encode(
         DeliveryMessage(
@@ -64,8 +64,9 @@ def delivery(listener: int, number: int = 1, padding: int = 0) -> bytes:
             event=str(uuid.uuid4()),
             hook=HOOK,
             listener=listener,
-            body=body(number, padding),
+            body=body(number),
             created=time.time(),
+            attempt=attempt,
         )
     )
 

@@ -20,5 +20,5 @@ def measure(stage: Stage) -> Iterator[Row]:
         slow.start()
         what = f"deliverer: {LISTENERS:,} listeners that answer after {delay:g} s"
         arrivals = Arrivals(slow.arrivals)
-        yield from drain(stage, key, what, arrivals, slow.url, LISTENERS, count, slow)
+        yield from drain(stage, key, what, arrivals, slow.url, LISTENERS, count, slow=slow)
         slow.stop()
