@@ -58,6 +58,7 @@ class Limits:
         self._cap = cap
         self._clock = clock
         self._shares: dict[int, Share] = {}
+        self._look_at = MAX_KEPT
         self._present: set[Share] = set()
         """Those for whom something has come since the last sweep, or is in line still."""
         self._present_before = 0
@@ -277,8 +278,10 @@ class Limits:
     def _share(self, listener: int, now: float) -> Share:
         share = self._shares.get(listener)
         if share is None:
-            if len(self._shares) >= MAX_KEPT:
+            if len(self._shares) >= self._look_at:
                 self._shares = {key: one for key, one in self._shares.items() if not one.idle(now)}
+                # Where none is idle, the next one shall not look at all of them again.
+                self._look_at = max(MAX_KEPT, 2 * len(self._shares))
             share = self._shares[listener] = Share(now)
         return share
 

@@ -15,7 +15,8 @@ from durian.errors import Unavailable
 from durian.models import Attempt
 from durian.wire.messages import AttemptKey
 
-MAX_FORESEEN = 10_000
+MAX_FORESEEN = 100_000
+"""More than a deliverer takes at once. What a connection took with it is foreseen and not asked."""
 BATCH = 1_000
 """How many deliveries one query asks about: each is a parameter, which databases bound."""
 

@@ -25,7 +25,8 @@ logger = logging.getLogger("durian.deliverer")
 
 CHECK_SECONDS = 0.5
 MAX_KEPT = 100_000
-MAX_FORESEEN = 10_000
+MAX_FORESEEN = 100_000
+"""More than a deliverer takes at once."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,8 @@ class Targets:
 
     def __init__(self) -> None:
         self._kept: dict[int, dict[str, Target]] = {}
-        self._foreseen: dict[int, Listener] = {}
+        self._foreseen: dict[int, Listener | None] = {}
+        """None is for who is not there."""
         self._version = -1
         self._refreshes = 0
         self._lock = threading.Lock()
@@ -57,21 +59,29 @@ class Targets:
     def foresee(self, listeners: Iterable[int]) -> None:
         """Read those of `listeners` that are not known by one query, for the next calls of `get`.
 
-        Without the database nothing is read.
+        Who is not active is read anew each time: an event that was raised just after the pause is
+        theirs. Without the database nothing is read.
         """
-        unknown = {one for one in listeners if one not in self._kept} - self._foreseen.keys()
+        unknown = {one for one in listeners if not self._is_known(one)}
         if not unknown:
             return
         refreshes = self._refreshes
         home = router.db_for_write(Listener)
+        with self._lock:
+            for listener in unknown:
+                self._foreseen.pop(listener, None)
         # `get` will ask again, and say what is wrong.
         with suppress(Unavailable), available(home):
-            rows = Listener.objects.using(home).active().in_bulk(unknown)
+            rows = Listener.objects.using(home).in_bulk(unknown)
             with self._lock:
                 if len(self._foreseen) >= MAX_FORESEEN:
                     self._foreseen.clear()
                 if refreshes == self._refreshes:
-                    self._foreseen |= rows
+                    self._foreseen |= {one: rows.get(one) for one in unknown}
+
+    def _is_known(self, listener: int) -> bool:
+        row = self._foreseen.get(listener)
+        return listener in self._kept or (row is not None and row.state == Listener.State.ACTIVE)
 
     def get(self, listener: int, hook: str) -> Target | None:
         """Return the target of `listener`, None if there is no such listener any more.
@@ -82,15 +92,18 @@ class Targets:
         if kept and (kept.good_until is None or kept.good_until > timezone.now()):
             return kept
         refreshes = self._refreshes
-        row = self._foreseen.pop(listener, None) or _read(listener)
+        try:
+            row = self._foreseen[listener]
+        except KeyError:
+            row = _read(listener)
         if row is None:
             return None
         target = target_of(row, hook)
         with self._lock:
-            # What was read before a refresh that ended since may be older than what it forgot. And
-            # who is paused is asked anew each time: an event raised just after the pause is theirs.
+            # What was read before a refresh that ended since may be older than what it forgot.
             if refreshes == self._refreshes and target.state == Listener.State.ACTIVE:
                 self._keep(listener, hook, target)
+                self._foreseen.pop(listener, None)
         return target
 
     def _keep(self, listener: int, hook: str, target: Target) -> None:
@@ -100,11 +113,13 @@ class Targets:
 
     def watch(self) -> None:
         """Forget listeners as they change, until `stop`; looks every CHECK_SECONDS."""
-        while not self._stopping.wait(CHECK_SECONDS):
+        # At once: what is read before the first look is forgotten by it.
+        while not self._stopping.is_set():
             try:
                 self.refresh()
             except Unavailable as error:
                 logger.warning("Changes of listeners are not seen for now: %s", error)
+            self._stopping.wait(CHECK_SECONDS)
 
     def stop(self) -> None:
         """Let `watch` return."""
@@ -122,10 +137,11 @@ class Targets:
         with self._lock:
             self._refreshes += 1
             self._version = now
-            self._foreseen.clear()
             if changed is None:
+                self._foreseen.clear()
                 self._kept.clear()
             for listener in changed or ():
+                self._foreseen.pop(listener, None)
                 self._kept.pop(listener, None)
 
 

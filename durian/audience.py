@@ -87,10 +87,7 @@ class _Shelf:
         self._index = match.FilterIndex()
         self.conditions: dict[int, Any] = {}
         """What each asks for as JSON, where a hook's own `event_filter` reads it."""
-        self._keeps_conditions = any(
-            has_own_filter(one) and (one.name == hook or fits(hook, one.name))
-            for one in hooks.all()
-        )
+        self._keeps_conditions = _decide_themselves(hook)
 
     def __len__(self) -> int:
         return len(self._index)
@@ -109,7 +106,8 @@ class _Shelf:
 
 
 def _asked_one_by_one(hook: Hook, payload: Any, conditions: Mapping[int, Any]) -> list[int]:
-    found, failures = [], list[Exception]()
+    found, failed = list[int](), list[int]()
+    first: Exception | None = None
     for listener, asked in conditions.items():
         try:
             with available_to_the_site():
@@ -118,12 +116,29 @@ def _asked_one_by_one(hook: Hook, payload: Any, conditions: Mapping[int, Any]) -
         except Unavailable:
             raise
         except Exception as error:
-            logger.exception("Listener %d receives no event: its filter fails.", listener)
-            failures.append(error)
-    if failures and len(failures) == len(conditions):
+            failed.append(listener)
+            first = first or error
+    if first and len(failed) == len(conditions):
         # The hook's own fault, most likely: the event is kept, as a dead letter.
-        raise failures[0]
+        raise first
+    if first:
+        # Thousands fail alike: to tell of each would take longer than to ask them.
+        logger.error(
+            "Listener %d receives no event of %s: its filter fails. So do those of %d more.",
+            failed[0],
+            hook.name,
+            len(failed) - 1,
+            exc_info=first,
+        )
     return found
+
+
+def _decide_themselves(hook: str) -> bool:
+    """Say whether a hook of that name, or of that pattern, has an `event_filter` of its own."""
+    if is_pattern(hook):
+        return any(has_own_filter(one) and fits(hook, one.name) for one in hooks.all())
+    known = hooks.get(hook)
+    return known is not None and has_own_filter(known)
 
 
 def has_own_filter(hook: Hook) -> bool:

@@ -3,6 +3,7 @@
 import json
 import logging
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -39,6 +40,8 @@ class Listeners:
 
     def __init__(self) -> None:
         self._version = -1
+        self._beyond, self._believed_until = 0, 0.0
+        """What was asked for last and the clock had not come to, and for how long that counts."""
         self._audience = Audience()
         self._changes = 0
         self._reading = threading.Lock()
@@ -52,11 +55,18 @@ class Listeners:
 
     def catch_up(self, version: int) -> None:
         """Know every change up to `version`. Raises Unavailable when the database is away."""
-        if version > self._version:
+        if version > self._version and not self._was_beyond(version):
             with self._reading:
                 # Else `watch` was about it.
                 if version > self._version:
                     self._refresh()
+                if version > self._version:
+                    self._beyond, self._believed_until = version, time.monotonic() + LOOK_SECONDS
+
+    def _was_beyond(self, version: int) -> bool:
+        # Of a restored database, events may wait that were raised when it had seen more. Thousands
+        # have the same version: they need not ask one by one what the clock says to it.
+        return version == self._beyond and time.monotonic() < self._believed_until
 
     def matching(self, hook: str, payload: Any) -> list[int]:
         """Return the ids of the listeners that want an event of `hook` with `payload`.

@@ -25,6 +25,16 @@ def free(using: str) -> "QuerySet[Event]":
     return pending(using).filter(unclaimed)
 
 
+def waits(using: str, after: UUID = FIRST) -> bool:
+    """Say whether an event of an id behind `after` is free.
+
+    Ordered, unlike Django's `exists`: while statistics are old, the database might read the whole
+    table instead of the index.
+    """
+    waiting = free(using).filter(id__gt=after).order_by("id")
+    return bool(waiting.values_list("id", flat=True)[:1])
+
+
 def claim(using: str, limit: int, after: UUID = FIRST) -> list[EventRow]:
     """Claim and return up to `limit` events that nobody else has claimed, the oldest first.
 

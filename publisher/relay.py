@@ -10,6 +10,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import timedelta
 from functools import partial
+from uuid import UUID
 
 from django.db import router
 from django.utils import timezone
@@ -17,13 +18,14 @@ from django.utils import timezone
 from durian.database import available
 from durian.errors import DatabaseAway, MessageRefused, Unavailable
 from durian.eventrow import EventRow
+from durian.ids import first_event_id
 from durian.models import ListenerClock
 from durian.wire.backoff import Backoff
 from durian.wire.broker import Broker, Outgoing, Publisher
 from durian.wire.messages import EventMessage, encode
 from durian.wire.publishing import Batch, publish_all
 from durian.wire.wakeup import HasFileno
-from publisher.claims import FIRST, claim, free, let_go, quarantine, renew, settle, skips_locked
+from publisher.claims import FIRST, claim, let_go, quarantine, renew, settle, skips_locked, waits
 
 logger = logging.getLogger("durian.publisher")
 
@@ -37,6 +39,13 @@ RENEW_SECONDS = 10.0
 """How often what the broker takes its time with is claimed anew, so that no other relay publishes
 it meanwhile."""
 
+YOUNG = timedelta(minutes=5)
+"""Most looks pass by what is older. What was published stays in the index for as long as a snapshot
+of the database is older, of a dump or a report, and to come to what waits behind it takes longer
+and longer."""
+OLD_SECONDS = 30.0
+"""How often a look leaves out nothing: a transaction may have been longer."""
+
 
 class Relay:
     """Publishes what is in the outboxes of `databases`. For one thread."""
@@ -47,6 +56,7 @@ class Relay:
         self._publisher: Publisher | None = None
         self._pauses: dict[str, Backoff] = defaultdict(Backoff)
         """Of databases that were away when others were not."""
+        self._next_old: dict[str, float] = defaultdict(float)
         self._unsettled: dict[str, deque[_Claimed]] = defaultdict(deque)
         """What was published while its database went away, to be marked before anything else."""
 
@@ -70,6 +80,7 @@ class Relay:
                 self._pauses[using].succeeded()
             except Unavailable as error:
                 failures[using] = error
+                self._next_old[using] = 0.0  # Whatever was left is old when it is back.
         for failure in failures.values():
             if len(failures) == len(due) or not isinstance(failure, DatabaseAway):
                 raise failure
@@ -127,10 +138,10 @@ class Relay:
         # Who has nothing to publish need not connect, and where rows are not locked one by one
         # (SQLite) a claim would take the one write lock each time.
         with available(using):
-            look = look or not self.is_connected or not skips_locked(using)
-            if look and not free(using).exists():
+            must_look = look or not self.is_connected or not skips_locked(using)
+            after = self._passed_by(using) if look else FIRST
+            if must_look and not waits(using, after):
                 return
-        after = FIRST
         while not stopping():
             # Before anything is claimed: while the broker is away, rows need not be touched.
             self._connected()
@@ -141,6 +152,13 @@ class Relay:
                 yield rows
             if len(rows) < BATCH:
                 return  # Behind it there is nothing.
+
+    def _passed_by(self, using: str) -> UUID:
+        """Return behind which id this look begins."""
+        if time.monotonic() < self._next_old[using]:
+            return first_event_id(timezone.now() - YOUNG)
+        self._next_old[using] = time.monotonic() + OLD_SECONDS
+        return FIRST
 
     def _publish(self, using: str, claims: Iterable[Sequence[EventRow]]) -> int:
         """Publish the `claims` on rows of one database and return how many events that were."""

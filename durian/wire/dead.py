@@ -39,7 +39,7 @@ class Autopsy:
 
 
 def letter(topology: Topology, incoming: Incoming, autopsy: Autopsy) -> Outgoing:
-    """Return the dead letter of `incoming`."""
+    """Return the dead letter of `incoming`, which may wait for others to be sent with."""
     said = {
         "reason": autopsy.reason,
         "detail": autopsy.detail,
@@ -54,7 +54,8 @@ def letter(topology: Topology, incoming: Incoming, autopsy: Autopsy) -> Outgoing
         "died": autopsy.died or time.time(),
     }
     headers = {f"durian-{name}": _header(value) for name, value in said.items()}
-    return Outgoing("", topology.dead, incoming.body, uuid.uuid4().hex[:ID_LENGTH], headers)
+    name = uuid.uuid4().hex[:ID_LENGTH]
+    return Outgoing("", topology.dead, incoming.body, name, headers, patient=True)
 
 
 def read_autopsy(headers: Mapping[str, Any], body: bytes) -> Autopsy:

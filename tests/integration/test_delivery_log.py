@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from itertools import chain, repeat
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from django.db import OperationalError, ProgrammingError
@@ -26,7 +26,7 @@ from deliverer.made import Made
 from deliverer.row import Row
 from deliverer.targets import Targets, target_of
 from durian import roles
-from durian.errors import Unavailable
+from durian.errors import AddressRefused, Unavailable
 from durian.models import Attempt, Event, Listener
 from durian.signals import listener_disabled
 from tests.integration.delivering import listener
@@ -447,16 +447,68 @@ def test_what_is_foreseen_is_forgotten_when_it_changes() -> None:
     assert_changes_are_seen(targets, one, two)
 
 
-def test_who_is_paused_is_not_foreseen() -> None:
+def test_who_gets_nothing_is_read_once_for_all_that_arrives_together(
+    django_assert_num_queries: Callable[[int], Any],
+) -> None:
+    paused, guarded = listener("http://127.0.0.1/paused"), listener("http://10.1.2.3/")
+    paused.set_state(Listener.State.PAUSED)
+    targets = Targets()
+    targets.refresh()
+    with django_assert_num_queries(1):
+        targets.foresee([paused.pk, guarded.pk, 987_654])
+        for _ in range(3):
+            target = targets.get(paused.pk, paused.hook)
+            assert target is not None
+            assert target.state == Listener.State.PAUSED
+            assert targets.get(987_654, paused.hook) is None
+            with pytest.raises(AddressRefused):
+                targets.get(guarded.pk, guarded.hook)
+
+
+def test_who_is_paused_is_read_anew_for_what_arrives_later() -> None:
     one = listener("http://127.0.0.1/one")
     one.set_state(Listener.State.PAUSED)
     targets = Targets()
     targets.refresh()
     targets.foresee([one.pk])
     one.set_state(Listener.State.ACTIVE)
+    targets.foresee([one.pk])
     resumed = targets.get(one.pk, one.hook)
     assert resumed is not None
     assert resumed.state == Listener.State.ACTIVE
+
+
+def test_who_was_paused_is_not_believed_to_be_so_while_nobody_can_be_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def away(*arguments: object) -> NoReturn:
+        raise OperationalError("gone")
+
+    one = listener("http://127.0.0.1/one")
+    one.set_state(Listener.State.PAUSED)
+    targets = Targets()
+    targets.refresh()
+    targets.foresee([one.pk])
+    one.set_state(Listener.State.ACTIVE)
+    with monkeypatch.context() as patch:
+        patch.setattr(QuerySet, "in_bulk", away)
+        targets.foresee([one.pk])
+    resumed = targets.get(one.pk, one.hook)
+    assert resumed is not None
+    assert resumed.state == Listener.State.ACTIVE
+
+
+def test_a_change_of_one_listener_leaves_what_was_foreseen_of_others(
+    django_assert_num_queries: Callable[[int], Any],
+) -> None:
+    one, other = listener("http://127.0.0.1/one"), listener("http://127.0.0.1/other")
+    targets = Targets()
+    targets.refresh()
+    targets.foresee([one.pk])
+    other.save()
+    targets.refresh()
+    with django_assert_num_queries(0):
+        assert targets.get(one.pk, one.hook) is not None
 
 
 def test_who_is_paused_is_asked_anew_each_time() -> None:

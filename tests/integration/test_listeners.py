@@ -1,6 +1,7 @@
 """Listeners in memory: as fresh as the event that asks for them."""
 
 import gc
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -158,13 +159,33 @@ def test_whose_filter_a_hook_cannot_read_keeps_nobody_else_from_the_event(
     with registered(Larger()):
         bad, good = (make("person.larger", match={"total": least}) for least in ("x", 5))
         assert found(kept, "person.larger", total=7) == [good.pk]
-        assert f"Listener {bad.pk} receives no event: its filter fails" in caplog.text
+        (told,) = [one.getMessage() for one in caplog.records if one.levelno >= logging.ERROR]
+        assert told.startswith(f"Listener {bad.pk} receives no event of person.larger: its filter")
         alone = make("person.*", match={"total": "y"})
         assert found(kept, "person.larger", total=7) == [good.pk], "patterns are no other event"
         alone.delete()
         good.delete()
         with pytest.raises(TypeError):
             found(kept, "person.larger", total=7)
+
+
+def test_of_many_filters_that_fail_alike_one_is_told(
+    kept: Listeners, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Larger(Hook):
+        name = "person.larger"
+
+        def event_filter(self, sender: Any, payload: Any, match_dict: Any) -> bool:
+            return bool(payload["total"] > match_dict["total"])
+
+    with registered(Larger()):
+        bad = [make("person.larger", match={"total": "x"}) for _ in range(20)]
+        good = make("person.larger", match={"total": 5})
+        assert found(kept, "person.larger", total=7) == [good.pk]
+    (told,) = [one for one in caplog.records if one.levelno >= logging.ERROR]
+    assert f"Listener {bad[0].pk} " in told.getMessage()
+    assert told.getMessage().endswith("So do those of 19 more.")
+    assert "TypeError" in caplog.text
 
 
 def test_a_stored_filter_that_is_invalid_stops_nobody_else(
@@ -377,6 +398,24 @@ def test_a_fixture_of_an_earlier_time_is_noticed(kept: Listeners, tmp_path: Path
     assert found(kept) == [first]
     call_command("loaddata", str(fixture), verbosity=0)
     assert found(kept) == [first, second]
+
+
+def test_events_from_beyond_a_restored_database_ask_it_once(
+    kept: Listeners,
+    monkeypatch: pytest.MonkeyPatch,
+    django_assert_num_queries: Callable[[int], Any],
+) -> None:
+    monkeypatch.setattr(listeners, "LOOK_SECONDS", 60.0)
+    beyond = ListenerClock.now() + 100
+    with django_assert_num_queries(1):
+        for _ in range(10):
+            kept.catch_up(beyond)
+    with django_assert_num_queries(1):
+        kept.catch_up(beyond + 1)
+    monkeypatch.setattr(listeners, "LOOK_SECONDS", 0.0)
+    with django_assert_num_queries(3):
+        for _ in range(3):
+            kept.catch_up(beyond + 2)
 
 
 def test_what_was_known_before_a_backup_was_restored_takes_no_memory() -> None:

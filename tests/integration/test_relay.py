@@ -15,6 +15,7 @@ from durian.database import own_connections
 from durian.errors import Unavailable
 from durian.event import Hook
 from durian.eventrow import EventRow
+from durian.ids import first_event_id
 from durian.models import Event, Listener, ListenerClock
 from durian.signals import claim_requested, events_committed
 from publisher import claims
@@ -116,6 +117,45 @@ def test_who_sweeps_looks_before_claiming_and_who_was_nudged_does_not(
     ]
     # Where rows are not locked one by one, a claim would lock everybody out.
     assert len(looks) == (1 if locks_rows else 2)
+
+
+def raised_long_ago(n: int) -> None:
+    """Have an event appear that was raised ten minutes ago, as by a transaction of that length."""
+    hook.send(n=n)
+    long_ago = first_event_id(timezone.now() - timedelta(minutes=10))
+    Event.objects.filter(published_at=None).update(id=long_ago)
+
+
+def test_looks_pass_by_what_is_old_and_one_now_and_then_does_not(
+    broker: ToldBroker, relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay_module, "OLD_SECONDS", 2.0)
+    raised_long_ago(1)
+    assert relay.drain() == 1, "the first look leaves out nothing"
+    Event.objects.all().delete()
+    raised_long_ago(2)
+    assert relay.drain() == 0
+    hook.send(n=3)
+    assert relay.drain() == 1
+    wait_until(lambda: relay.drain() == 1, PATIENCE, "its turn has come")
+    assert [event.body for event in broker.events] == [f'{{"n": {n}}}' for n in (1, 3, 2)]
+
+
+def test_who_is_told_that_something_waits_passes_by_nothing(relay: Relay) -> None:
+    relay.drain()
+    raised_long_ago(1)
+    assert relay.drain() == 0
+    assert relay.drain(look=False) == 1
+
+
+def test_after_an_outage_the_first_look_passes_by_nothing(broker: ToldBroker, relay: Relay) -> None:
+    hook.send(n=1)
+    broker.away = True
+    with pytest.raises(Unavailable):
+        relay.drain()
+    Event.objects.update(id=first_event_id(timezone.now() - timedelta(minutes=10)))
+    broker.away = False
+    assert relay.drain() == 1
 
 
 def test_the_outboxes_of_all_databases_are_drained(broker: ToldBroker, relay: Relay) -> None:

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from deliverer import limits
 from deliverer.breaker import FAILURES, FIRST_WAIT, LONGEST_WAIT
 from deliverer.limits import (
     ASLEEP_SECONDS,
@@ -24,7 +25,7 @@ from deliverer.limits import (
     UNPROVEN_SECONDS,
     Limits,
 )
-from deliverer.share import START, Pause
+from deliverer.share import START, Pause, Share
 from durian.wire.topology import LADDER
 
 JOE, JANE = 1, 2
@@ -740,3 +741,21 @@ class Crowd(RuleBasedStateMachine):
 
 
 TestCrowd = settings(max_examples=50, stateful_step_count=40, deadline=None)(Crowd).TestCase
+
+
+def test_where_nobody_can_be_forgotten_each_newcomer_does_not_ask_of_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[Share] = []
+    idle = Share.idle
+
+    def counting(share: Share, now: float) -> bool:
+        asked.append(share)
+        return idle(share, now)
+
+    monkeypatch.setattr(limits, "MAX_KEPT", 10)
+    monkeypatch.setattr(Share, "idle", counting)
+    desk = Desk()
+    for listener in range(1000):
+        assert desk.admit(listener).went
+    assert len(asked) < 2000
