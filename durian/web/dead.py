@@ -96,11 +96,10 @@ def _look() -> Look:
     look = Look()
 
     def keep(letter: Letter) -> Leave:
-        if len(look.letters) < SHOWN:
-            look.letters.append(letter)
+        look.letters.append(letter)
         return Leave.IN_PLACE
 
-    walk = Walk(roles.broker(), keep, WALK_SECONDS)
+    walk = Walk(roles.broker(), keep, WALK_SECONDS, most=SHOWN)
     walk.run()
     if walk.total and not walk.seen:
         raise Unavailable(_no_answer())  # Or the page would say that there are none.

@@ -7,6 +7,7 @@ start, and holds none of them in memory.
 
 import hashlib
 import math
+import sys
 import time
 import uuid
 from collections.abc import Callable
@@ -73,11 +74,18 @@ Visitor = Callable[[Letter], Leave | Outgoing]
 class Walk:
     """One walk through all letters; only one may be under way."""
 
-    def __init__(self, broker: Broker, visitor: Visitor, seconds: float | None = None) -> None:
-        """`seconds` ends the walk early; None lets it see all letters."""
+    def __init__(
+        self,
+        broker: Broker,
+        visitor: Visitor,
+        seconds: float = math.inf,
+        most: int = sys.maxsize,
+    ) -> None:
+        """After `seconds`, or `most` letters, the walk ends early; by default it sees all."""
         self._broker = broker
         self._visitor = visitor
-        self._deadline = math.inf if seconds is None else time.monotonic() + seconds
+        self._deadline = time.monotonic() + seconds
+        self._most = most
         self._publisher: Publisher | None = None
         self._refusals: list[Unavailable] = []
         self._largest = 0
@@ -98,9 +106,10 @@ class Walk:
         self.total = self._count()
         if not self.total:
             return
-        width = -(-self.total // PREFETCH)
+        self._most = min(self._most, self.total)
+        width = -(-self._most // PREFETCH)
         dead = self._broker.topology.dead
-        self._consumer = self._broker.consumer(dead, PREFETCH, self._visit, width)
+        self._consumer = self._broker.consumer(dead, min(self._most, PREFETCH), self._visit, width)
         try:
             self._be_alone(width)
             self._read_all(progress)
@@ -155,7 +164,7 @@ class Walk:
 
     def _read_all(self, progress: Callable[[int, int], None]) -> None:
         idle_since = time.monotonic()
-        while self.seen < self.total and time.monotonic() < self._deadline:
+        while self.seen < self._most and time.monotonic() < self._deadline:
             before = self.seen
             sources = [self._publisher] if self._publisher else []
             wait_readable([self._consumer, *sources], 0.2)
@@ -173,7 +182,7 @@ class Walk:
                 )
 
     def _visit(self, incoming: Incoming) -> None:
-        if self.seen >= self.total or time.monotonic() >= self._deadline:
+        if self.seen >= self._most or time.monotonic() >= self._deadline:
             return  # It died after the walk began, or comes too late; closing puts it back.
         self.seen += 1
         letter = _letter(incoming)

@@ -78,6 +78,23 @@ def test_looking_keeps_every_letter_and_the_order(broker: Broker) -> None:
         assert see(broker) == numbered(500)
 
 
+def test_who_wants_the_first_letters_is_given_no_more(broker: Broker) -> None:
+    bury(broker, numbered(500))
+    seen: list[bytes] = []
+
+    def look(letter: Letter) -> Leave:
+        seen.append(letter.body)
+        return Leave.IN_PLACE
+
+    for _ in range(2):
+        wait_until(lambda: alone(broker), PATIENCE, "the last walk has ended")
+        walk = Walk(broker, look, most=10)
+        walk.run()
+        assert (walk.seen, walk.total) == (10, 500)
+    assert seen == numbered(500)[:10] * 2
+    assert see(broker) == numbered(500)
+
+
 def test_a_letter_says_why_it_is_dead(broker: Broker) -> None:
     bury(broker, [encode(delivery())], reason="exhausted")
     letters: list[Letter] = []
