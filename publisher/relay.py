@@ -174,8 +174,9 @@ class Relay:
             while under_way:
                 published += _finish_first(under_way)
         except MessageRefused:
-            # One of them is at fault: the others shall not wait for it.
+            # One of them is at fault: the others shall not wait for it, nor what is behind them.
             published += sum(map(self._publish_one_by_one, under_way))
+            self._next_old[using] = 0.0
         finally:
             if under_way:
                 # What else this connection says of confirms can no longer be told apart.

@@ -301,11 +301,16 @@ def test_a_refused_event_is_set_aside_alone(
     assert relay.drain() == 1
 
 
-def test_behind_a_refused_event_the_batches_go_on(broker: ToldBroker, relay: Relay) -> None:
-    ids = hook.send_many([{"n": n} for n in range(1700)])
+@pytest.mark.parametrize("old", [False, True])
+def test_behind_a_refused_event_the_batches_go_on(
+    broker: ToldBroker, relay: Relay, monkeypatch: pytest.MonkeyPatch, old: bool
+) -> None:
+    if old:
+        monkeypatch.setattr(relay_module, "YOUNG", timedelta(hours=-1))
+    ids = hook.send_many([{"n": n} for n in range(2300)])
     bad = str(ids[700])
     broker.refuses = lambda message: message.message_id == bad
-    assert relay.drain() == 1700
+    assert relay.drain() == 2300
     assert {message.message_id for message in broker.published} == set(map(str, ids)) - {bad}
     assert [str(event.id) for event in Event.objects.filter(published_at=None)] == [bad]
 
