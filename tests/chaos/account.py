@@ -60,7 +60,9 @@ class Account:
         """
         start = since - SETTLING_SECONDS
         lately = {pair for moment, pair in self._accepted if moment > start}
-        return self.expected() - set(self.received()) | lately
+        # Of the same moment: what is received while the table is read was under way.
+        received = set(self.received())
+        return self.expected() - received | lately
 
     def dead(self) -> set[Pair]:
         """Return what is in the dead-letter queue."""
