@@ -107,12 +107,12 @@ class DeliveryHandler:
             # that is away.
             return False
 
-    def _is_doubtful(self, incoming: Incoming, label: Label) -> bool:
+    def _is_doubtful(self, incoming: Incoming, asked: Label) -> bool:
         """Say whether the attempt may have been made: given out again, or a retry published twice.
 
         The latter is by one who went down between a retry and the log, before the ack.
         """
-        return incoming.redelivered or (label.attempt > 1 and not self._log.is_behind)
+        return incoming.redelivered or (asked.attempt > 1 and not self._log.is_behind)
 
     def _post(self, attempt: "_Attempt", target: Target) -> None:
         self._limits.admit(

@@ -43,8 +43,10 @@ class Made:
         with suppress(Unavailable):
             for start in range(0, len(left), BATCH):
                 batch = left[start : start + BATCH]
-                written = _written(batch)
-                self._foreseen |= {attempt: attempt in written for attempt in batch}
+                # First: what is written in between is in neither after the query.
+                made = {attempt for attempt in batch if self._log.awaits(attempt)}
+                made |= _written(batch)
+                self._foreseen |= {attempt: attempt in made for attempt in batch}
 
     def has(self, attempt: AttemptKey) -> bool:
         """Say whether `attempt` is in the log or about to be. Raises Unavailable.

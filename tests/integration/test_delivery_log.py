@@ -184,8 +184,10 @@ def test_what_was_foreseen_is_believed_once() -> None:
     assert made.has(key), "it waits to be written"
     made.foresee([key])
     assert made.has(key)
+    made.foresee([key])
     log.start()
     log.stop(within=10)
+    assert made.has(key), "it waited then, and has been written since"
     assert made.has(key), "asked anew"
 
 
@@ -465,17 +467,27 @@ def test_who_gets_nothing_is_read_once_for_all_that_arrives_together(
                 targets.get(guarded.pk, guarded.hook)
 
 
-def test_who_is_paused_is_read_anew_for_what_arrives_later() -> None:
+def resumed_since() -> tuple[Listener, Targets]:
+    """Return a listener and who has foreseen it while it was paused; it has been resumed since."""
     one = listener("http://127.0.0.1/one")
     one.set_state(Listener.State.PAUSED)
     targets = Targets()
     targets.refresh()
     targets.foresee([one.pk])
     one.set_state(Listener.State.ACTIVE)
+    return one, targets
+
+
+def assert_is_active(targets: Targets, one: Listener) -> None:
+    target = targets.get(one.pk, one.hook)
+    assert target is not None
+    assert target.state == Listener.State.ACTIVE
+
+
+def test_who_is_paused_is_read_anew_for_what_arrives_later() -> None:
+    one, targets = resumed_since()
     targets.foresee([one.pk])
-    resumed = targets.get(one.pk, one.hook)
-    assert resumed is not None
-    assert resumed.state == Listener.State.ACTIVE
+    assert_is_active(targets, one)
 
 
 def test_who_was_paused_is_not_believed_to_be_so_while_nobody_can_be_asked(
@@ -484,18 +496,11 @@ def test_who_was_paused_is_not_believed_to_be_so_while_nobody_can_be_asked(
     def away(*arguments: object) -> NoReturn:
         raise OperationalError("gone")
 
-    one = listener("http://127.0.0.1/one")
-    one.set_state(Listener.State.PAUSED)
-    targets = Targets()
-    targets.refresh()
-    targets.foresee([one.pk])
-    one.set_state(Listener.State.ACTIVE)
+    one, targets = resumed_since()
     with monkeypatch.context() as patch:
         patch.setattr(QuerySet, "in_bulk", away)
         targets.foresee([one.pk])
-    resumed = targets.get(one.pk, one.hook)
-    assert resumed is not None
-    assert resumed.state == Listener.State.ACTIVE
+    assert_is_active(targets, one)
 
 
 def test_a_change_of_one_listener_leaves_what_was_foreseen_of_others(
