@@ -38,6 +38,16 @@ def kept() -> Listeners:
     return kept
 
 
+class Larger(Hook):
+    """Decides by itself, and fails where a listener's filter is no number."""
+
+    name = "person.larger"
+
+    def event_filter(self, sender: Any, payload: Any, match_dict: Any) -> bool:
+        """Say whether the total is larger than asked for."""
+        return bool(payload["total"] > match_dict["total"])
+
+
 def make(hook: str = "person", **fields: Any) -> Listener:
     return Listener.objects.create(hook=hook, url=URL, **fields)
 
@@ -150,12 +160,6 @@ def test_what_a_filter_of_its_own_asks_may_be_away(kept: Listeners) -> None:
 def test_whose_filter_a_hook_cannot_read_keeps_nobody_else_from_the_event(
     kept: Listeners, caplog: pytest.LogCaptureFixture
 ) -> None:
-    class Larger(Hook):
-        name = "person.larger"
-
-        def event_filter(self, sender: Any, payload: Any, match_dict: Any) -> bool:
-            return bool(payload["total"] > match_dict["total"])
-
     with registered(Larger()):
         bad, good = (make("person.larger", match={"total": least}) for least in ("x", 5))
         assert found(kept, "person.larger", total=7) == [good.pk]
@@ -172,12 +176,6 @@ def test_whose_filter_a_hook_cannot_read_keeps_nobody_else_from_the_event(
 def test_of_many_filters_that_fail_alike_one_is_told(
     kept: Listeners, caplog: pytest.LogCaptureFixture
 ) -> None:
-    class Larger(Hook):
-        name = "person.larger"
-
-        def event_filter(self, sender: Any, payload: Any, match_dict: Any) -> bool:
-            return bool(payload["total"] > match_dict["total"])
-
     with registered(Larger()):
         bad = [make("person.larger", match={"total": "x"}) for _ in range(20)]
         good = make("person.larger", match={"total": 5})

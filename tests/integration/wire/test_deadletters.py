@@ -57,6 +57,11 @@ def alone(broker: Broker) -> bool:
 
 def see(broker: Broker) -> list[bytes]:
     """Return the bodies of all dead letters, in order, and leave them there."""
+    return look_at(broker)[1]
+
+
+def look_at(broker: Broker, most: int = sys.maxsize) -> tuple[Walk, list[bytes]]:
+    """Return a walk through `most` letters, which stay there, and the bodies of these."""
     wait_until(lambda: alone(broker), PATIENCE, "the last walk has ended")
     seen: list[bytes] = []
 
@@ -64,8 +69,9 @@ def see(broker: Broker) -> list[bytes]:
         seen.append(letter.body)
         return Leave.IN_PLACE
 
-    Walk(broker, look).run()
-    return seen
+    walk = Walk(broker, look, most=most)
+    walk.run()
+    return walk, seen
 
 
 def test_an_empty_queue_is_no_walk(broker: Broker) -> None:
@@ -80,18 +86,10 @@ def test_looking_keeps_every_letter_and_the_order(broker: Broker) -> None:
 
 def test_who_wants_the_first_letters_is_given_no_more(broker: Broker) -> None:
     bury(broker, numbered(500))
-    seen: list[bytes] = []
-
-    def look(letter: Letter) -> Leave:
-        seen.append(letter.body)
-        return Leave.IN_PLACE
-
     for _ in range(2):
-        wait_until(lambda: alone(broker), PATIENCE, "the last walk has ended")
-        walk = Walk(broker, look, most=10)
-        walk.run()
+        walk, seen = look_at(broker, most=10)
         assert (walk.seen, walk.total) == (10, 500)
-    assert seen == numbered(500)[:10] * 2
+        assert seen == numbered(500)[:10]
     assert see(broker) == numbered(500)
 
 
