@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import partial
@@ -14,7 +14,7 @@ from deliverer.engine import Engine, Took
 from deliverer.http import Result
 from deliverer.limits import Limits
 from deliverer.log import Log
-from deliverer.made import Made
+from deliverer.reader import DeliveryReader
 from deliverer.request import request_for
 from deliverer.row import Row
 from deliverer.share import Pause
@@ -31,7 +31,7 @@ from durian.models import Attempt, Listener
 from durian.wire.broker import Incoming, Outgoing
 from durian.wire.dead import Autopsy, letter
 from durian.wire.delays import delayed, still_early
-from durian.wire.messages import DeliveryMessage, Label, decode, label
+from durian.wire.messages import DeliveryMessage, decode
 from durian.wire.outcome import Answer, Outcome
 from durian.wire.topology import Topology
 
@@ -48,6 +48,7 @@ class DeliveryHandler:
         self,
         topology: Topology,
         targets: Targets,
+        reader: DeliveryReader,
         engine: Engine,
         log: Log,
         limits: Limits,
@@ -55,27 +56,21 @@ class DeliveryHandler:
     ) -> None:
         self._topology = topology
         self._targets = targets
+        self._reader = reader
         self._engine = engine
         self._log = log
-        self._made = Made(log)
         self._limits = limits
         self._clock = clock
         self._next_complaint = 0.0
 
-    def foresee(self, arrived: Sequence[Incoming]) -> None:
-        """Read what the database knows of all that has `arrived`, before each is handled."""
-        known = [(one, found) for one in arrived if (found := label(one.body))]
-        self._targets.foresee(found.listener for _, found in known)
-        self._made.foresee(found.key for one, found in known if self._is_doubtful(one, found))
-
     def __call__(self, incoming: Incoming, answer: Answer) -> None:
-        """Begin a delivery. Raises MessageError, or Unavailable when the database is away."""
+        """Begin a delivery. Raises MessageError, or Unavailable for what has to be read anew."""
         delivery = decode(DeliveryMessage, incoming.body)
         now = self._clock()
         if early := still_early(self._topology, delivery, now):
             answer(Outcome(publish=[early]))
             return
-        if self._was_made(incoming, delivery):
+        if self._reader.was_made(incoming, delivery):
             answer(Outcome())
             return
         attempt = _Attempt(incoming, delivery, now, answer)
@@ -93,26 +88,6 @@ class DeliveryHandler:
             self._end(attempt, Verdict("cancelled", error=f"The listener is {state}."))
             return
         self._post(attempt, target)
-
-    def _was_made(self, incoming: Incoming, delivery: DeliveryMessage) -> bool:
-        """Say whether somebody has made this attempt who went down before the ack."""
-        if not self._is_doubtful(incoming, delivery):
-            return False
-        try:
-            return self._made.has(delivery.key)
-        except Unavailable:
-            if incoming.redelivered:
-                raise
-            # That one who went down has published it twice is not worth waiting for a database
-            # that is away.
-            return False
-
-    def _is_doubtful(self, incoming: Incoming, asked: Label) -> bool:
-        """Say whether the attempt may have been made: given out again, or a retry published twice.
-
-        The latter is by one who went down between a retry and the log, before the ack.
-        """
-        return incoming.redelivered or (asked.attempt > 1 and not self._log.is_behind)
 
     def _post(self, attempt: "_Attempt", target: Target) -> None:
         self._limits.admit(

@@ -4,62 +4,61 @@ A deliverer that goes down has what it had not acked given out again, and what i
 the next attempt is published once more by whoever takes that.
 """
 
-from collections.abc import Iterable
-from contextlib import suppress
+import threading
+from collections.abc import Sequence
 
 from django.db import router
 
 from deliverer.log import Log
 from durian.database import available
-from durian.errors import Unavailable
 from durian.models import Attempt
 from durian.wire.messages import AttemptKey
 
-MAX_FORESEEN = 100_000
-"""More than a deliverer takes at once. What a connection took with it is foreseen and not asked."""
+MAX_READ = 100_000
+"""More than a deliverer takes at once. What a connection took with it is read and not asked for."""
 BATCH = 1_000
 """How many deliveries one query asks about: each is a parameter, which databases bound."""
 
 
 class Made:
-    """Asks the log's table, and what waits to be written to it. For one thread.
+    """Asks the log's table, and what waits to be written to it. `read` is for one thread, `has`
+    for another, which never waits for the database.
 
     It is read where it is written: a replica may not know yet of the attempt before.
     """
 
     def __init__(self, log: Log) -> None:
         self._log = log
-        self._foreseen: dict[AttemptKey, bool] = {}
+        self._read: dict[AttemptKey, bool] = {}
+        self._lock = threading.Lock()
 
-    def foresee(self, attempts: Iterable[AttemptKey]) -> None:
+    def read(self, attempts: Sequence[AttemptKey]) -> None:
         """Ask about all of `attempts` by one query, for the next calls of `has`.
 
-        Without the database nothing is asked.
+        Raises Unavailable when the database is away.
         """
-        left = list(attempts)
-        if len(self._foreseen) >= MAX_FORESEEN:
-            self._foreseen.clear()
-        # `has` will ask again, and say what is wrong.
-        with suppress(Unavailable):
-            for start in range(0, len(left), BATCH):
-                batch = left[start : start + BATCH]
-                # First: what is written in between is in neither after the query.
-                made = {attempt for attempt in batch if self._log.awaits(attempt)}
-                made |= _written(batch)
-                self._foreseen |= {attempt: attempt in made for attempt in batch}
+        for start in range(0, len(attempts), BATCH):
+            batch = attempts[start : start + BATCH]
+            # First: what is written in between is in neither after the query.
+            made = {attempt for attempt in batch if self._log.awaits(attempt)}
+            made |= _written(batch)
+            with self._lock:
+                self._read |= {attempt: attempt in made for attempt in batch}
+                while len(self._read) > MAX_READ:
+                    del self._read[next(iter(self._read))]
 
-    def has(self, attempt: AttemptKey) -> bool:
-        """Say whether `attempt` is in the log or about to be. Raises Unavailable.
+    def has(self, attempt: AttemptKey) -> bool | None:
+        """Say whether `attempt` is in the log or about to be, None if that has not been read.
 
-        When broker and database are away at once, what comes again is in neither.
+        What was read is believed once. When broker and database are away at once, what comes again
+        is in neither.
         """
-        foreseen = self._foreseen.pop(attempt, None)
-        if self._log.awaits(attempt):
-            return True
-        return attempt in _written([attempt]) if foreseen is None else foreseen
+        with self._lock:
+            read = self._read.pop(attempt, None)
+        return True if self._log.awaits(attempt) else read
 
 
-def _written(attempts: list[AttemptKey]) -> set[AttemptKey]:
+def _written(attempts: Sequence[AttemptKey]) -> set[AttemptKey]:
     """Return the attempts in the log of the deliveries of `attempts`."""
     home = router.db_for_write(Attempt)
     deliveries = {delivery for delivery, _, _ in attempts}

@@ -2,8 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -25,7 +24,7 @@ logger = logging.getLogger("durian.deliverer")
 
 CHECK_SECONDS = 0.5
 MAX_KEPT = 100_000
-MAX_FORESEEN = 100_000
+MAX_READ = 100_000
 """More than a deliverer takes at once."""
 
 
@@ -42,68 +41,72 @@ class Target:
 
 
 class Targets:
-    """Targets by listener and hook. `foresee` and `get` are for one thread, `watch` for another.
+    """Targets by listener and hook. `read` is for one thread, `watch` for another, the rest for a
+    third, which never waits for the database.
 
     They are read where they are written: a replica may not know yet of whom the matcher found.
     """
 
     def __init__(self) -> None:
         self._kept: dict[int, dict[str, Target]] = {}
-        self._foreseen: dict[int, Listener | None] = {}
-        """None is for who is not there."""
+        self._read: dict[int, Listener | None] = {}
+        """For the next calls of `get`. None is for who is not there."""
         self._version = -1
         self._refreshes = 0
         self._lock = threading.Lock()
         self._stopping = threading.Event()
 
-    def foresee(self, listeners: Iterable[int]) -> None:
-        """Read those of `listeners` that are not known by one query, for the next calls of `get`.
+    def knows(self, listener: int, hook: str) -> bool:
+        """Say whether `get` may be called for what has just come for `listener`.
 
         Who is not active is read anew each time: an event that was raised just after the pause is
-        theirs. Without the database nothing is read.
+        theirs.
         """
-        unknown = {one for one in listeners if not self._is_known(one)}
-        if not unknown:
-            return
-        refreshes = self._refreshes
-        home = router.db_for_write(Listener)
-        with self._lock:
-            for listener in unknown:
-                self._foreseen.pop(listener, None)
-        # `get` will ask again, and say what is wrong.
-        with suppress(Unavailable), available(home):
-            rows = Listener.objects.using(home).in_bulk(unknown)
-            with self._lock:
-                if len(self._foreseen) >= MAX_FORESEEN:
-                    self._foreseen.clear()
-                if refreshes == self._refreshes:
-                    self._foreseen |= {one: rows.get(one) for one in unknown}
+        if self._fresh(listener, hook):
+            return True
+        row = self._read.get(listener)
+        return row is not None and row.state == Listener.State.ACTIVE
 
-    def _is_known(self, listener: int) -> bool:
-        row = self._foreseen.get(listener)
-        return listener in self._kept or (row is not None and row.state == Listener.State.ACTIVE)
+    def _fresh(self, listener: int, hook: str) -> Target | None:
+        kept = self._kept.get(listener, {}).get(hook)
+        if kept and kept.good_until and kept.good_until <= timezone.now():
+            return None
+        return kept
+
+    def read(self, listeners: Collection[int]) -> None:
+        """Read `listeners` by one query, for the next calls of `get`. Raises Unavailable."""
+        while listeners:
+            refreshes = self._refreshes
+            home = router.db_for_write(Listener)
+            with available(home):
+                rows = Listener.objects.using(home).in_bulk(listeners)
+            with self._lock:
+                # What was read before a refresh that ended since may be older than what it forgot.
+                if refreshes == self._refreshes:
+                    self._read |= {one: rows.get(one) for one in listeners}
+                    while len(self._read) > MAX_READ:
+                        del self._read[next(iter(self._read))]
+                    return
 
     def get(self, listener: int, hook: str) -> Target | None:
         """Return the target of `listener`, None if there is no such listener any more.
 
-        Raises Unavailable when the database is away.
+        Raises Unavailable when it has not been read.
         """
-        kept = self._kept.get(listener, {}).get(hook)
-        if kept and (kept.good_until is None or kept.good_until > timezone.now()):
+        if kept := self._fresh(listener, hook):
             return kept
-        refreshes = self._refreshes
         try:
-            row = self._foreseen[listener]
+            row = self._read[listener]
         except KeyError:
-            row = _read(listener)
+            raise Unavailable(f"Listener {listener} has not been read yet.") from None
         if row is None:
             return None
         target = target_of(row, hook)
         with self._lock:
-            # What was read before a refresh that ended since may be older than what it forgot.
-            if refreshes == self._refreshes and target.state == Listener.State.ACTIVE:
+            # Unless it was forgotten meanwhile.
+            if self._read.get(listener) is row and target.state == Listener.State.ACTIVE:
                 self._keep(listener, hook, target)
-                self._foreseen.pop(listener, None)
+                del self._read[listener]
         return target
 
     def _keep(self, listener: int, hook: str, target: Target) -> None:
@@ -138,17 +141,11 @@ class Targets:
             self._refreshes += 1
             self._version = now
             if changed is None:
-                self._foreseen.clear()
+                self._read.clear()
                 self._kept.clear()
             for listener in changed or ():
-                self._foreseen.pop(listener, None)
+                self._read.pop(listener, None)
                 self._kept.pop(listener, None)
-
-
-def _read(listener: int) -> Listener | None:
-    home = router.db_for_write(Listener)
-    with available(home):
-        return Listener.objects.using(home).filter(pk=listener).first()
 
 
 def _changed_since(version: int, using: str) -> Iterator[int]:

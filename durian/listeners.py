@@ -34,8 +34,8 @@ of the listeners: its next full collection would take longer than an event shoul
 class Listeners:
     """All active listeners: which of them want an event?
 
-    `watch` is for a thread of its own: an event waits only for changes that it has not applied
-    yet. `catch_up` and `matching` are for one other thread.
+    `watch` and `catch_up` are for threads of their own, `matching` for one other: an event waits
+    only for changes that it was raised after and that are not applied yet.
     """
 
     def __init__(self) -> None:
@@ -53,20 +53,23 @@ class Listeners:
     def __len__(self) -> int:
         return len(self._audience)
 
-    def catch_up(self, version: int) -> None:
-        """Know every change up to `version`. Raises Unavailable when the database is away."""
-        if version > self._version and not self._was_beyond(version):
-            with self._reading:
-                # Else `watch` was about it.
-                if version > self._version:
-                    self._refresh()
-                if version > self._version:
-                    self._beyond, self._believed_until = version, time.monotonic() + LOOK_SECONDS
+    def is_behind(self, version: int) -> bool:
+        """Say whether there are changes up to `version` that are not known yet. From any thread."""
+        return version > self._version and not self._was_beyond(version)
 
     def _was_beyond(self, version: int) -> bool:
         # Of a restored database, events may wait that were raised when it had seen more. Thousands
         # have the same version: they need not ask one by one what the clock says to it.
         return version == self._beyond and time.monotonic() < self._believed_until
+
+    def catch_up(self, version: int) -> None:
+        """Know every change up to `version`. Raises Unavailable when the database is away."""
+        with self._reading:
+            # Else `watch` was about it.
+            if self.is_behind(version):
+                self._refresh()
+                if version > self._version:
+                    self._beyond, self._believed_until = version, time.monotonic() + LOOK_SECONDS
 
     def matching(self, hook: str, payload: Any) -> list[int]:
         """Return the ids of the listeners that want an event of `hook` with `payload`.

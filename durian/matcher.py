@@ -1,6 +1,6 @@
 """From an event to its deliveries: one for each listener that wants it."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Protocol
 
@@ -8,7 +8,13 @@ from durian.body import decode_payload
 from durian.ids import delivery_id
 from durian.models import Event
 from durian.wire.broker import Incoming, Outgoing
-from durian.wire.messages import DeliveryMessage, EventMessage, decode, encode
+from durian.wire.messages import (
+    DeliveryMessage,
+    EventMessage,
+    decode,
+    encode,
+    listeners_seen,
+)
 from durian.wire.outcome import Answer, Done, Outcome
 from durian.wire.topology import Topology
 
@@ -19,8 +25,12 @@ Take = Callable[[Outgoing, Done], None]
 class Matching(Protocol):
     """What the matcher asks: durian.listeners.Listeners, or a test's own."""
 
+    def is_behind(self, version: int) -> bool:
+        """Say whether changes of listeners up to `version` are not known yet."""
+        ...
+
     def catch_up(self, version: int) -> None:
-        """Know every change of a listener up to `version`."""
+        """Read every change of a listener up to `version`."""
         ...
 
     def matching(self, hook: str, payload: object) -> list[int]:
@@ -29,17 +39,34 @@ class Matching(Protocol):
 
 
 class Matcher:
-    """The pump's handler of events; `feed` takes each event for the public exchange as well."""
+    """The pump's handler of events, and their reader.
+
+    `feed` takes each event for the public exchange as well.
+    """
 
     def __init__(self, listeners: Matching, topology: Topology, feed: Take | None = None) -> None:
         self._listeners = listeners
         self._topology = topology
         self._feed = feed
 
+    def wants(self, incoming: Incoming) -> bool:
+        """Say whether the event was raised after a change of listeners that is not known yet."""
+        return self._listeners.is_behind(listeners_seen(incoming.body))
+
+    def read(self, batch: Sequence[Incoming]) -> None:
+        """Read the changes that any event of `batch` was raised after. Raises Unavailable."""
+        self._listeners.catch_up(max(listeners_seen(one.body) for one in batch))
+
+    def can_do_without(self, incoming: Incoming) -> bool:
+        """Return False: who has subscribed since would miss the event."""
+        return False
+
     def __call__(self, incoming: Incoming, answer: Answer) -> None:
-        """Answer with the deliveries of the event. Raises MessageError, Unavailable."""
+        """Answer with the deliveries of the event.
+
+        Raises MessageError, and Unavailable when a hook's own filter asks a database that is away.
+        """
         event = decode(EventMessage, incoming.body)
-        self._listeners.catch_up(event.listeners)
         payload = decode_payload(event.body, event.envelope)
         found = self._listeners.matching(event.hook, payload)
         messages = [outgoing(self._topology, delivery) for delivery in deliveries(event, found)]

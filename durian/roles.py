@@ -18,6 +18,7 @@ from deliverer.http import Settings
 from deliverer.inprocess import deliver_now
 from deliverer.limits import Limits
 from deliverer.log import Log
+from deliverer.reader import DeliveryReader
 from deliverer.targets import Targets
 from durian import conf
 from durian.database import own_connections
@@ -108,7 +109,12 @@ class MatcherRole:
         self._listeners = Listeners()
         matcher = Matcher(self._listeners, names, self._feed.take if self._feed else None)
         self._pump = Pump(
-            broker(), names.match, matcher, prefetch=MATCHER_PREFETCH, parking=names.parked_events
+            broker(),
+            names.match,
+            matcher,
+            prefetch=MATCHER_PREFETCH,
+            parking=names.parked_events,
+            reader=matcher,
         )
         self._sweeper = PublisherRole(MATCHER_SWEEP_SECONDS) if config.relay != "off" else None
         self._end_by = 0.0
@@ -116,6 +122,7 @@ class MatcherRole:
     def run(self) -> None:
         """Match until `stop`."""
         start_thread(self._listeners.watch, "durian-listeners", self._fail)
+        start_thread(self._pump.read_aside, "durian-reader", self._fail)
         sweeping = self._sweeper and start_thread(self._sweeper.run, "durian-sweeper", self._fail)
         if self._feed:
             start_thread(self._feed.run, "durian-feed", self._fail)
@@ -155,14 +162,17 @@ class DelivererRole:
         self._disabler = Disabler(config.disable_after_days)
         self._log = Log(self._disabler.note, on_failure=self._fail)
         self._limits = Limits(config.max_in_flight, config.listener_in_flight)
-        handler = DeliveryHandler(names, self._targets, self._engine, self._log, self._limits)
+        reader = DeliveryReader(self._targets, self._log)
+        handler = DeliveryHandler(
+            names, self._targets, reader, self._engine, self._log, self._limits
+        )
         self._pump = Pump(
             broker(),
             names.deliver,
             handler,
             prefetch=config.max_in_flight,
             parking=names.delay(PARKING_STEP),
-            on_arrival=handler.foresee,
+            reader=reader,
             on_census=self._limits.count,
         )
         self._end_by = 0.0
@@ -170,6 +180,7 @@ class DelivererRole:
     def run(self) -> None:
         """Deliver until `stop`."""
         start_thread(self._targets.watch, "durian-targets", self._fail)
+        start_thread(self._pump.read_aside, "durian-reader", self._fail)
         start_thread(self._limits.watch, "durian-limits", self._fail)
         disabling = start_thread(self._disabler.run, "durian-disabler", self._fail)
         self._engine.start()

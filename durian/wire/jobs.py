@@ -3,16 +3,24 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from durian.wire.backoff import Backoff
 from durian.wire.broker import Incoming
 from durian.wire.outcome import Outcome
 
 
 @dataclass(slots=True, eq=False)
 class Job:
-    """A message on its way through the pump; it came by the connection of that number."""
+    """A message on its way through the pump; it came by the connection of that number.
+
+    `was_aside` says that what its handler wants to know was read, or tried to; `backoff` is of a
+    handler that raised Unavailable, `error` what keeps the message from being handled at all.
+    """
 
     incoming: Incoming
     connection: int
+    was_aside: bool = False
+    backoff: Backoff | None = None
+    error: Exception | None = None
     outcome: Outcome | None = None
     unconfirmed: int = 0
 

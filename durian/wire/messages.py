@@ -51,6 +51,7 @@ class Label(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     id: UUIDText
+    hook: HookName
     listener: RowNumber
     attempt: Count = 1
     run: Run = ""
@@ -70,7 +71,6 @@ class DeliveryMessage(Label, frozen=True, kw_only=True):
     """
 
     event: UUIDText
-    hook: HookName
     body: str
     created: Seconds
     not_before: Seconds = 0.0
@@ -79,6 +79,10 @@ class DeliveryMessage(Label, frozen=True, kw_only=True):
     first_attempt: Seconds = 0.0
     held_since: Seconds = 0.0
     version: str = VERSION
+
+
+class _Seen(msgspec.Struct):
+    listeners: RowNumber
 
 
 class _Versioned(msgspec.Struct):
@@ -90,6 +94,7 @@ Message = TypeVar("Message", EventMessage, DeliveryMessage)
 _encoder = msgspec.json.Encoder()
 _version_decoder = msgspec.json.Decoder(_Versioned)
 _label_decoder = msgspec.json.Decoder(Label)
+_seen_decoder = msgspec.json.Decoder(_Seen)
 _decoders = {kind: msgspec.json.Decoder(kind) for kind in (EventMessage, DeliveryMessage)}
 
 
@@ -124,3 +129,11 @@ def label(body: bytes) -> Label | None:
         return _label_decoder.decode(body)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
+
+
+def listeners_seen(body: bytes) -> int:
+    """Return the `listeners` of the event in `body`, 0 for what will not be decoded."""
+    try:
+        return _seen_decoder.decode(body).listeners
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return 0

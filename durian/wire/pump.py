@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from durian.errors import MessageRefused, TopologyError, Unavailable
+from durian.wire.aside import Aside, Reader
 from durian.wire.backoff import Backoff
 from durian.wire.broker import Broker, Consumer, Incoming, Outgoing
 from durian.wire.dead import Autopsy, letter
@@ -33,10 +34,10 @@ class Pump:
     """Consumes one queue and hands each message to `handler`.
 
     A handler that raises MessageError, or anything unforeseen, sends its message to the dead
-    letters; one that raises Unavailable is called again with the same message, later. `parking` is
-    the queue in which a message of an unknown version waits for a newer process. `on_arrival` is
-    shown what has arrived together, before the handler is. `on_census` is told every CENSUS_SECONDS
-    how many consumers the queue has.
+    letters; one that raises Unavailable is called again with the same message, later. It must not
+    block: what it has to know of a message, `reader` reads before, in the thread of `read_aside`.
+    `parking` is the queue in which a message of an unknown version waits for a newer process.
+    `on_census` is told every CENSUS_SECONDS how many consumers the queue has.
     """
 
     def __init__(
@@ -47,7 +48,7 @@ class Pump:
         *,
         prefetch: int,
         parking: str,
-        on_arrival: Callable[[Sequence[Incoming]], None] | None = None,
+        reader: Reader | None = None,
         on_census: Callable[[int], None] | None = None,
     ) -> None:
         self._broker = broker
@@ -55,7 +56,7 @@ class Pump:
         self._handler = handler
         self._prefetch = prefetch
         self._parking = parking
-        self._on_arrival = on_arrival
+        self._reader = reader
         self._on_census = on_census
         self._next_census = 0.0
         self._consumer: Consumer | None = None
@@ -64,9 +65,10 @@ class Pump:
         self._sender = Sender(broker)
         self._wakeup = Wakeup()
         self._jobs = Jobs()
-        self._fresh: list[Incoming] = []
         self._held: deque[Job] = deque()
-        self._held_backoff = Backoff()
+        """Those that can be handled next."""
+        self._set_aside: set[Job] = set()
+        self._aside = Aside(queue, reader, self._give_back)
         self._answering = threading.Lock()
         self._steps: deque[Callable[[], None]] = deque()
         self._give_up_at: float | None = None
@@ -77,9 +79,14 @@ class Pump:
             while not self._finished():
                 self._turn()
         finally:
+            self._aside.stop()
             if self._consumer:
                 self._consumer.close()
             self._sender.close()
+
+    def read_aside(self) -> None:
+        """Read what the handler wants to know, until `run` returns: for a thread beside it."""
+        self._aside.run()
 
     def stop(self, within: float) -> None:
         """Take no more messages and let `run` return within so many seconds. From any thread."""
@@ -88,7 +95,8 @@ class Pump:
     def _finished(self) -> bool:
         if self._give_up_at is None:
             return False
-        done = len(self._jobs) <= len(self._held) and self._sender.idle and not self._steps
+        unhandled = len(self._held) + len(self._set_aside)
+        done = len(self._jobs) <= unhandled and self._sender.idle and not self._steps
         return done or self._gives_up()
 
     def _gives_up(self) -> bool:
@@ -138,16 +146,6 @@ class Pump:
                 self._consumer.read()
         except Unavailable as error:
             self._lose_consumer(error)
-        self._announce()
-
-    def _announce(self) -> None:
-        arrived, self._fresh = self._fresh, []
-        if self._on_arrival and arrived:
-            try:
-                self._on_arrival(arrived)
-            except Exception:
-                # Of one message, maybe: the handler will see each by itself.
-                logger.exception("What arrived from %s could not be announced.", self._queue)
 
     def _take_census(self, consumer: Consumer) -> None:
         if self._on_census and time.monotonic() >= self._next_census:
@@ -161,9 +159,11 @@ class Pump:
         if self._consumer:
             self._consumer.close()
             self._consumer = None
-        # What was held is not acked: the broker gives it out again.
-        self._jobs.lose(self._held)
+        # What was not handled is not acked: the broker gives it out again.
+        self._jobs.lose([*self._held, *self._set_aside])
         self._held.clear()
+        self._set_aside.clear()
+        self._aside.forget()
 
     def _cancel(self, give_up_at: float) -> None:
         self._give_up_at = give_up_at
@@ -179,20 +179,33 @@ class Pump:
         job = self._jobs.begin(incoming, self._connection)
         if job:
             self._held.append(job)
-            self._fresh.append(incoming)
 
     def _handle(self, job: Job) -> None:
         try:
+            if job.error:
+                raise job.error
+            if self._reader and not job.was_aside and self._reader.wants(job.incoming):
+                self._put_aside(job)
+                return
             self._handler(job.incoming, partial(self._on_answer, job))
-            self._held_backoff.succeeded()
         except Unavailable as error:
-            wait = self._held_backoff.failed()
-            logger.warning("Messages of %s wait %.1f s: %s", self._queue, wait, error)
-            # At the end of the line, in case that it alone is at fault.
-            self._held.append(job)
+            self._put_aside(job, error)
         except Exception as error:
             instead = instead_of(job.incoming, error, self._broker.topology, self._parking)
             self._on_answer(job, Outcome(publish=[instead]))
+
+    def _put_aside(self, job: Job, why: Unavailable | None = None) -> None:
+        self._set_aside.add(job)
+        self._aside.put(job, why)
+
+    def _give_back(self, jobs: Sequence[Job]) -> None:
+        """Take back what was put aside, from another thread."""
+        self._later(partial(self._take_back, jobs))
+
+    def _take_back(self, jobs: Sequence[Job]) -> None:
+        # Not what a connection took with it meanwhile.
+        self._held.extend(job for job in jobs if job in self._set_aside)
+        self._set_aside.difference_update(jobs)
 
     def _call_handler(self) -> None:
         """Hand over what has arrived, for HANDLE_SECONDS: acks and heartbeats have to leave."""
@@ -202,12 +215,11 @@ class Pump:
             self._take_steps()
 
     def _may_handle(self) -> bool:
-        """Say whether something is there, nothing is away, and not too much waits to be sent.
+        """Say whether something is there, and not too much waits to be sent.
 
         One message may become thousands: while the broker takes none, no more are made.
         """
-        free = self._held_backoff.due and not self._sender.crowded
-        return bool(self._held) and self._give_up_at is None and free
+        return bool(self._held) and self._give_up_at is None and not self._sender.crowded
 
     def _take_steps(self) -> None:
         while self._steps:

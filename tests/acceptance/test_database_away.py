@@ -4,6 +4,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from tests.acceptance.shop import Shop, order
@@ -63,6 +64,30 @@ def test_the_roles_wait_for_the_database_and_go_on(
     assert len(ids(receiver.requests)) == 200
     for queue in ("match", "deliver", "dead"):
         assert own_shop.waiting(queue) == 0
+
+
+def test_who_has_to_be_looked_up_in_a_locked_table_keeps_nobody_else_waiting(
+    own_shop: Shop, database: PrivatePostgreSQL, receiver: Receiver
+) -> None:
+    def place(*customers: str) -> None:
+        orders = [order(number, customer=name) for number, name in enumerate(customers)]
+        own_shop.do("place", orders=orders)
+
+    own_shop.do("subscribe", url=receiver.url("/known"), match={"customer": "Joe"})
+    own_shop.do("subscribe", url=receiver.url("/new"), match={"customer": "Ann"})
+    with own_shop.running("matcher"), own_shop.running("deliverer"):
+        place("Joe")
+        receiver.wait_for(1)
+        with psycopg.connect(database.url_of("shop")) as migration:
+            migration.execute("LOCK TABLE durian_listener IN ACCESS EXCLUSIVE MODE")
+            place("Ann", *["Joe"] * 50)
+            receiver.wait_for(51)
+            place(*["Joe"] * 50)
+            receiver.wait_for(101)
+            assert not receiver.at("/new")
+            migration.commit()
+        receiver.wait_for(102)
+        assert len(receiver.at("/new")) == 1
 
 
 def _fail_first(request: Received) -> Answer:

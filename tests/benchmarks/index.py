@@ -39,6 +39,10 @@ class Indexed:
                 text = f'{{"customer": "{customer}", "total": {{"$gte": {listener % 10}}}}}'
                 self._index.add(listener, match.parse(json.loads(text), len(text)))
 
+    def is_behind(self, version: int) -> bool:
+        """Nothing changes."""
+        return False
+
     def catch_up(self, version: int) -> None:
         """Nothing changes."""
 

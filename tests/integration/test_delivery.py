@@ -11,7 +11,6 @@ import pytest
 
 from deliverer import breaker, handler, made
 from deliverer.share import START
-from deliverer.targets import Targets
 from durian.errors import Unavailable
 from durian.hook import Hook
 from durian.models import Attempt, Listener
@@ -68,20 +67,6 @@ class Crowd:
 
 def ids(requests: Any) -> list[str]:
     return [request.headers["webhook-id"] for request in requests]
-
-
-def test_the_listeners_of_all_that_has_arrived_are_foreseen(
-    sent: Deliveries, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    foreseen: list[int] = []
-    monkeypatch.setattr(Targets, "foresee", lambda self, listeners: foreseen.extend(listeners))
-    everybody = [listener(receiver.url(f"/{number}")) for number in range(3)]
-    for one in everybody:
-        sent.send(one)
-    put(sent.broker, sent.broker.topology.deliver, [b"not a delivery"])
-    with sent.running():
-        receiver.wait_for(3)
-    assert sorted(foreseen) == sorted(one.pk for one in everybody)
 
 
 def test_what_a_receiver_gets(sent: Deliveries, receiver: Receiver) -> None:

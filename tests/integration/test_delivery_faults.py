@@ -142,10 +142,12 @@ def test_a_listener_is_read_where_it_was_written(settings: Settings) -> None:
     one = Listener.objects.create(hook="order.paid", url="http://127.0.0.1/")
     targets = Targets()
     targets.refresh()
+    targets.read([one.pk])
     target = targets.get(one.pk, "order.paid")
     assert target is not None
     one.set_state(Listener.State.PAUSED)
     targets.refresh()
+    targets.read([one.pk])
     paused = targets.get(one.pk, "order.paid")
     assert paused is not None
     assert (target.state, paused.state) == ("active", "paused")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from itertools import chain, repeat
-from typing import Any, NoReturn
+from typing import Any
 
 import pytest
 from django.db import OperationalError, ProgrammingError
@@ -140,7 +140,9 @@ def test_what_waits_to_be_written_counts_as_logged_and_what_is_dropped_does_not(
     outage: Outage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def has(row: Row, run: str = "", number: int = 1) -> bool:
-        return Made(log).has((row.delivery, run, number))
+        made, key = Made(log), (row.delivery, run, number)
+        made.read([key])
+        return bool(made.has(key))
 
     log, done = Log(), threading.Semaphore(0)
     first, second = attempt(), attempt()
@@ -169,26 +171,28 @@ def test_the_log_is_asked_once_about_all_that_has_arrived(
     others += [(row.delivery, row.run, row.number + 1) for row in rows]
     made = Made(Log())
     with django_assert_num_queries(1):
-        made.foresee([*logged, *others])
-        made.foresee([])
+        made.read([*logged, *others])
+        made.read([])
         assert all(map(made.has, logged))
         assert not any(map(made.has, others))
 
 
-def test_what_was_foreseen_is_believed_once() -> None:
+def test_what_was_read_is_believed_once() -> None:
     row = attempt()
     key, log = (row.delivery, row.run, row.number), Log()
     made = Made(log)
-    made.foresee([key])
+    made.read([key])
     log.write(row, lambda: None)
     assert made.has(key), "it waits to be written"
-    made.foresee([key])
+    made.read([key])
     assert made.has(key)
-    made.foresee([key])
+    made.read([key])
     log.start()
     log.stop(within=10)
     assert made.has(key), "it waited then, and has been written since"
-    assert made.has(key), "asked anew"
+    assert made.has(key) is None, "it has to be asked for anew"
+    made.read([key])
+    assert made.has(key)
 
 
 def test_what_an_attempt_came_to_is_in_the_log() -> None:
@@ -402,11 +406,13 @@ def test_a_listener_is_looked_at_once_an_hour(
 
 
 def assert_changes_are_seen(targets: Targets, one: Listener, two: Listener) -> None:
-    """Change a listener, delete another, and find that `targets` knows."""
+    """Change a listener, delete another, and find that `targets` has to read them anew."""
     one.url = "http://127.0.0.1/moved"
     one.save()
     two.delete()
     targets.refresh()
+    assert not any(targets.knows(each.pk, each.hook) for each in (one, two))
+    targets.read([one.pk, two.pk])
     moved = targets.get(one.pk, one.hook)
     assert moved is not None
     assert moved.template.url == one.url
@@ -419,6 +425,7 @@ def test_targets_are_kept_until_their_listener_changes(
     one, two = listener("http://127.0.0.1/one"), listener("http://127.0.0.1/two")
     targets = Targets()
     targets.refresh()
+    targets.read([one.pk, two.pk])
     for each in (one, two):
         targets.get(each.pk, each.hook)
     with django_assert_num_queries(0):
@@ -426,26 +433,24 @@ def test_targets_are_kept_until_their_listener_changes(
     assert_changes_are_seen(targets, one, two)
 
 
-def test_listeners_that_are_foreseen_are_read_together(
+def test_listeners_are_read_together(
     django_assert_num_queries: Callable[[int], Any],
 ) -> None:
-    known, *others = [listener(f"http://127.0.0.1/{number}") for number in range(12)]
+    everybody = [listener(f"http://127.0.0.1/{number}") for number in range(12)]
     targets = Targets()
     targets.refresh()
-    targets.get(known.pk, known.hook)
-    everybody = [one.pk for one in (known, *others)]
     with django_assert_num_queries(1):
-        targets.foresee([*everybody, *everybody, 987_654])
-        targets.foresee(everybody)
-        found = [targets.get(one.pk, one.hook) for one in others]
-    assert [one and one.template.url for one in found] == [one.url for one in others]
+        targets.read([one.pk for one in everybody])
+        targets.read([])
+        found = [targets.get(one.pk, one.hook) for one in everybody]
+    assert [one and one.template.url for one in found] == [one.url for one in everybody]
 
 
-def test_what_is_foreseen_is_forgotten_when_it_changes() -> None:
+def test_what_was_read_is_forgotten_when_it_changes() -> None:
     one, two = listener("http://127.0.0.1/one"), listener("http://127.0.0.1/two")
     targets = Targets()
     targets.refresh()
-    targets.foresee([one.pk, two.pk])
+    targets.read([one.pk, two.pk])
     assert_changes_are_seen(targets, one, two)
 
 
@@ -457,7 +462,7 @@ def test_who_gets_nothing_is_read_once_for_all_that_arrives_together(
     targets = Targets()
     targets.refresh()
     with django_assert_num_queries(1):
-        targets.foresee([paused.pk, guarded.pk, 987_654])
+        targets.read([paused.pk, guarded.pk, 987_654])
         for _ in range(3):
             target = targets.get(paused.pk, paused.hook)
             assert target is not None
@@ -468,12 +473,12 @@ def test_who_gets_nothing_is_read_once_for_all_that_arrives_together(
 
 
 def resumed_since() -> tuple[Listener, Targets]:
-    """Return a listener and who has foreseen it while it was paused; it has been resumed since."""
+    """Return a listener and who has read it while it was paused; it has been resumed since."""
     one = listener("http://127.0.0.1/one")
     one.set_state(Listener.State.PAUSED)
     targets = Targets()
     targets.refresh()
-    targets.foresee([one.pk])
+    targets.read([one.pk])
     one.set_state(Listener.State.ACTIVE)
     return one, targets
 
@@ -486,45 +491,26 @@ def assert_is_active(targets: Targets, one: Listener) -> None:
 
 def test_who_is_paused_is_read_anew_for_what_arrives_later() -> None:
     one, targets = resumed_since()
-    targets.foresee([one.pk])
+    targets.read([one.pk])
     assert_is_active(targets, one)
 
 
-def test_who_was_paused_is_not_believed_to_be_so_while_nobody_can_be_asked(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def away(*arguments: object) -> NoReturn:
-        raise OperationalError("gone")
-
+def test_who_was_paused_is_not_believed_to_be_so_for_what_arrives_later() -> None:
     one, targets = resumed_since()
-    with monkeypatch.context() as patch:
-        patch.setattr(QuerySet, "in_bulk", away)
-        targets.foresee([one.pk])
-    assert_is_active(targets, one)
+    assert not targets.knows(one.pk, one.hook)
 
 
-def test_a_change_of_one_listener_leaves_what_was_foreseen_of_others(
+def test_a_change_of_one_listener_leaves_what_was_read_of_others(
     django_assert_num_queries: Callable[[int], Any],
 ) -> None:
     one, other = listener("http://127.0.0.1/one"), listener("http://127.0.0.1/other")
     targets = Targets()
     targets.refresh()
-    targets.foresee([one.pk])
+    targets.read([one.pk])
     other.save()
     targets.refresh()
     with django_assert_num_queries(0):
         assert targets.get(one.pk, one.hook) is not None
-
-
-def test_who_is_paused_is_asked_anew_each_time() -> None:
-    one = listener("http://127.0.0.1/one")
-    targets = Targets()
-    one.set_state(Listener.State.PAUSED)
-    targets.refresh()
-    paused = targets.get(one.pk, one.hook)
-    one.set_state(Listener.State.ACTIVE)
-    resumed = targets.get(one.pk, one.hook)
-    assert [target and target.state for target in (paused, resumed)] == ["paused", "active"]
 
 
 def test_a_secret_whose_time_is_over_signs_no_more() -> None:
@@ -533,10 +519,34 @@ def test_a_secret_whose_time_is_over_signs_no_more() -> None:
     targets = Targets()
 
     def secrets() -> str:
+        if not targets.knows(one.pk, one.hook):
+            targets.read([one.pk])
         return repr((target := targets.get(one.pk, one.hook)) and target.signer)
 
     assert "2 secrets" in secrets()
+    assert targets.knows(one.pk, one.hook)
     wait_until(lambda: "1 secret" in secrets(), 5, "the old one is out of use")
+
+
+def test_each_hook_of_a_listener_is_read_for() -> None:
+    one, targets = listener("http://127.0.0.1/one", hook="*"), Targets()
+    targets.refresh()
+    for hook in ("order.paid", "order.sent"):
+        assert not targets.knows(one.pk, hook)
+        with pytest.raises(Unavailable, match=str(one.pk)):
+            targets.get(one.pk, hook)
+        targets.read([one.pk])
+        assert targets.get(one.pk, hook) is not None
+        assert targets.knows(one.pk, hook)
+
+
+def test_what_was_read_and_never_asked_for_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(targets_module, "MAX_READ", 2)
+    everybody = [listener(f"http://127.0.0.1/{number}") for number in range(3)]
+    targets = Targets()
+    for one in everybody:
+        targets.read([one.pk])
+    assert [targets.knows(one.pk, one.hook) for one in everybody] == [False, True, True]
 
 
 def test_a_secret_that_ends_while_its_listener_is_read_is_not_kept_for_ever(
@@ -610,29 +620,24 @@ def test_what_could_not_be_written_comes_before_what_has_come_since(
     assert written == [first, second, third]
 
 
-@pytest.mark.parametrize("foreseen", [True, False])
 def test_what_changes_while_it_is_read_is_not_kept_as_it_was(
-    foreseen: bool, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     one, targets = listener("http://127.0.0.1/one"), Targets()
     targets.refresh()
-    where, name = (QuerySet, "in_bulk") if foreseen else (targets_module, "_read")
-    read = getattr(where, name)
+    read = QuerySet.in_bulk
 
     def read_and_change(*arguments: Any) -> Any:
         found = read(*arguments)
+        monkeypatch.setattr(QuerySet, "in_bulk", read)
         changed = Listener.objects.get(pk=one.pk)
         changed.url = "http://127.0.0.1/moved"
         changed.save()
         targets.refresh()
         return found
 
-    with monkeypatch.context() as patch:
-        patch.setattr(where, name, read_and_change)
-        if foreseen:
-            targets.foresee([one.pk])
-        else:
-            targets.get(one.pk, one.hook)
+    monkeypatch.setattr(QuerySet, "in_bulk", read_and_change)
+    targets.read([one.pk])
     moved = targets.get(one.pk, one.hook)
     assert moved is not None
     assert moved.template.url == "http://127.0.0.1/moved"

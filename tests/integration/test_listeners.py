@@ -610,7 +610,8 @@ def test_events_go_on_while_changes_are_applied_that_they_need_not_know(
 
     def ask(version: int) -> Callable[[], None]:
         def run() -> None:
-            kept.catch_up(version)
+            if kept.is_behind(version):
+                kept.catch_up(version)
             found.extend(kept.matching("person", {}))
 
         return run

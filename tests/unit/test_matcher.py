@@ -1,5 +1,6 @@
 import json
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,11 +23,13 @@ class Everybody:
         self.caught_up: list[int] = []
         self.asked: list[tuple[str, object]] = []
 
+    def is_behind(self, version: int) -> bool:
+        return version > 8
+
     def catch_up(self, version: int) -> None:
         self.caught_up.append(version)
 
     def matching(self, hook: str, payload: object) -> list[int]:
-        assert self.caught_up
         self.asked.append((hook, payload))
         return self.found
 
@@ -65,8 +68,19 @@ def test_each_listener_gets_one_delivery_with_the_same_text(found: list[int]) ->
 
 def test_the_listeners_are_fresh_before_they_are_asked_about_the_data() -> None:
     listeners = Everybody([])
-    assert match(listeners, encode(event())).publish == []
+    matcher = Matcher(listeners, NAMES)
+    earlier, later, neither = (
+        Incoming(1, body, {}, False, NAMES.match)
+        for body in (
+            encode(msgspec.structs.replace(event(), listeners=8)),
+            encode(event()),
+            b"not an event",
+        )
+    )
+    assert [matcher.wants(one) for one in (earlier, later, neither)] == [False, True, False]
+    matcher.read([earlier, later, neither])
     assert listeners.caught_up == [9]
+    assert match(listeners, encode(event())).publish == []
     assert listeners.asked == [("person", {"name": "Joe"})]
 
 

@@ -1,11 +1,12 @@
 """A pump in a thread, and looks into queues, for the tests of the wire."""
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 import amqp
 
+from durian.wire.aside import Reader
 from durian.wire.broker import Broker, Consumer, Incoming, Outgoing
 from durian.wire.outcome import Answer, Handler, Outcome
 from durian.wire.publishing import publish_all
@@ -24,6 +25,7 @@ class Running:
     def __init__(self, pump: Pump) -> None:
         self.pump = pump
         self.error: BaseException | None = None
+        threading.Thread(target=pump.read_aside, daemon=True).start()
         self.thread = threading.Thread(target=self._run, daemon=True)
         self.thread.start()
 
@@ -48,7 +50,7 @@ def pumping(
     handler: Handler,
     prefetch: int = 100,
     queue: str = "",
-    on_arrival: Callable[[Sequence[Incoming]], None] | None = None,
+    reader: Reader | None = None,
     on_census: Callable[[int], None] | None = None,
 ) -> Iterator[Running]:
     """Run a pump of the deliveries with `handler` in the block."""
@@ -59,7 +61,7 @@ def pumping(
         handler,
         prefetch=prefetch,
         parking=names.delay(0.25),
-        on_arrival=on_arrival,
+        reader=reader,
         on_census=on_census,
     )
     running = Running(pump)
