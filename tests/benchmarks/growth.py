@@ -22,7 +22,7 @@ PAYLOADS = ((100, 6_000), (1_000, 6_000), (10_000, 3_000), (100_000, 600))
 PAYLOAD_SECONDS = 15
 WARM_UP = 2_000
 LISTENERS = 20
-FEW, MANY = 30_000, 1_000_000
+FEW, MANY = 20_000, 1_000_000
 RATE_SECONDS = 10
 """Long enough for what the broker does every few seconds, with a million in its hands, to even out.
 Few are delivered sooner."""

@@ -9,7 +9,7 @@ from tests.benchmarks.rows import Row
 from tests.benchmarks.site import STAYING, Raiser
 from tests.benchmarks.stage import Stage
 
-SECONDS = 20
+SECONDS = 12
 SETTLE_SECONDS = 3
 
 

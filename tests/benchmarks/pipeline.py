@@ -7,7 +7,7 @@ from tests.benchmarks.rows import Row
 from tests.benchmarks.stage import Stage
 
 EVENTS = 100_000
-SECONDS = 45
+SECONDS = 30
 
 
 def measure(stage: Stage) -> Iterator[Row]:

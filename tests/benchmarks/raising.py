@@ -1,32 +1,25 @@
 """Saves orders in a process of a Django site, durian's or the peer's, and prints how it went.
 
-    python -m tests.benchmarks.raising COUNT [--seconds S] [--way save|bare|twice]
-        [--log FILE --window N --of PROCESSES]
+    python -m tests.benchmarks.raising COUNT [--seconds S] [--log FILE --window N --of PROCESSES]
 
-A site's request is played by a transaction with one `save()` in it. `bare` inserts the same row
-without a signal, to be subtracted; `twice` inserts one more by a plain statement, the least that an
-outbox in the site's database costs. With a window no more than so many events are under way: it
-waits for lines in the receiver's log, as one of so many processes that do. Prints one line of JSON.
-It imports nothing of durian, since the peer's environment has none.
+A site's request is played by a transaction with one `save()` in it. With a window no more than so
+many events are under way: it waits for lines in the receiver's log, as one of so many processes
+that do. Prints one line of JSON. It imports nothing of durian, since the peer's environment has
+none.
 """
 
 import argparse
 import json
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import django
 from django.apps import apps
-from django.db import connection, transaction
+from django.db import transaction
 
 WARM_UP = 20
 LOOK_EVERY = 20
-SECOND = (
-    b"INSERT INTO site_order (number, customer, country, total, card)"
-    b" VALUES (0, 'Joe', 'DE', 10, '4111 1111')"
-)
 
 
 def order(number: int) -> Any:
@@ -40,35 +33,16 @@ def save(number: int) -> None:
         order(number).save()
 
 
-def bare(number: int) -> None:
-    """Insert the same row; no signal is sent."""
-    with transaction.atomic():
-        apps.get_model("site", "Order").objects.bulk_create([order(number)])
-
-
-def twice(number: int) -> None:
-    """Insert it, and a row that is ready as text, with nothing of Django around that."""
-    with transaction.atomic():
-        apps.get_model("site", "Order").objects.bulk_create([order(number)])
-        inserted = connection.connection.pgconn.exec_(SECOND)
-        assert inserted.command_tuples == 1, inserted.error_message
-
-
-WAYS: dict[str, Callable[[int], None]] = {"save": save, "bare": bare, "twice": twice}
-
-
 def run(options: argparse.Namespace) -> dict[str, Any]:
-    """Save the orders; return how many, the seconds of all, and the mean of one in µs."""
-    way, lines = WAYS[options.way], Lines(options.log) if options.log else None
-    began, busy, done = time.monotonic(), 0.0, 0
+    """Save the orders; return how many, and the seconds."""
+    lines = Lines(options.log) if options.log else None
+    began, done = time.monotonic(), 0
     while done < options.count and time.monotonic() - began < options.seconds:
         if lines and done % LOOK_EVERY == 0:
             lines.wait_for(done * options.of - options.window, began + options.seconds)
-        start = time.monotonic()
-        way(done)
-        busy += time.monotonic() - start
+        save(done)
         done += 1
-    return {"count": done, "seconds": time.monotonic() - began, "us": busy / done * 1e6}
+    return {"count": done, "seconds": time.monotonic() - began}
 
 
 class Lines:
@@ -92,14 +66,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("count", type=int)
     parser.add_argument("--seconds", type=float, default=60.0)
-    parser.add_argument("--way", choices=WAYS, default="save")
     parser.add_argument("--log", type=Path)
     parser.add_argument("--window", type=int, default=0)
     parser.add_argument("--of", type=int, default=1)
     options = parser.parse_args()
     django.setup()
     for number in range(WARM_UP):
-        WAYS[options.way](number)
+        save(number)
     print(json.dumps(run(options)))
 
 

@@ -18,16 +18,10 @@ def measure(stage: Stage) -> Iterator[Row]:
         meter = stage.meter(**running)
         began = load.outbox(stage, EVENTS)
         deadline = time.monotonic() + SECONDS
-        while _waits(stage):
+        while stage.outbox_waits():
             assert time.monotonic() < deadline, "events wait in the outbox"
             time.sleep(0.05)
         took = time.time() - began
         yield Row("relay.rate", "relay alone: a full outbox to the exchange", EVENTS / took, "/s")
         yield from meter.rows("relay", EVENTS)
     stage.clear()
-
-
-def _waits(stage: Stage) -> bool:
-    with stage.connect() as connection:
-        text = "SELECT 1 FROM durian_event WHERE published_at IS NULL LIMIT 1"
-        return connection.execute(text).fetchone() is not None

@@ -1,21 +1,28 @@
 """What a site's request pays: a transaction with one `save()` in it, or with many rows."""
 
-import json
+import sys
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from statistics import median
 from typing import Any
 
 from tests.benchmarks.peer.runner import Peer
 from tests.benchmarks.rows import Row
-from tests.benchmarks.site import Raiser, raise_orders
+from tests.benchmarks.site import Saver
 from tests.benchmarks.stage import Stage
+from tests.benchmarks.turns import SIZE
+from tests.servers.free import wait_until
 
-ROUNDS = 5
-"""All ways in turn, so often: the commits of a machine that is shared vary from minute to minute,
-and what they are compared with shall vary with them. The figures are the medians."""
-SAVES = 400
-CALLS = 20
-SIZE = 100
+ROUNDS = 12
+OTHER_ROUNDS = 6
+"""Each way is a process, and they save in turn, so often: the commits of a machine that is shared
+vary from second to second, and what they are compared with shall vary with them. The figures are
+the medians."""
+ORDERS = 300
+"""How many at a time: half a second's, over which a relay finds out how busy its process is."""
+MANY = 10 * SIZE
+PUBLISHED_SECONDS = 10
 
 
 def measure(stage: Stage) -> Iterator[Row]:
@@ -25,32 +32,45 @@ def measure(stage: Stage) -> Iterator[Row]:
     matcher and no worker runs.
     """
     peer = Peer.on(stage)
-    ways: dict[str, Callable[[], Any]] = {
-        "peer": lambda: peer.raise_orders(SAVES),
-        "durian": lambda: raise_orders(stage, SAVES),
-        "many": lambda: json.loads(Raiser(stage, "many", CALLS, SIZE).run()),
-        "alone": lambda: raise_orders(stage, SAVES, RELAY="off"),
-        "bare": lambda: raise_orders(stage, SAVES, "--way", "bare", RELAY="off"),
-        "twice": lambda: raise_orders(stage, SAVES, "--way", "twice", RELAY="off"),
-    }
-    rounds = [_round(stage, ways) for _ in range(ROUNDS)]
-    us = {way: median(one[way] for one in rounds) for way in ways}
+    stage.clear()
+    ways = {"peer": peer.saver("save"), "durian": _saver(stage, "save")}
+    # What one relay has left, it publishes before the turn of another one, who shall not help.
+    us = _in_turn({**ways, "many": _saver(stage, "many")}, ROUNDS, lambda: _wait_published(stage))
+    # These leave what they raise in the outbox, where another one's relay would find it.
+    alone = {way: _saver(stage, way, RELAY="off") for way in ("save", "bare", "twice")}
+    others = _in_turn(alone, OTHER_ROUNDS, lambda: None)
     peer.purge()
     yield _rate("peer.send", "peer: save() raises, a transaction each", us["peer"])
-    yield _rate("limits.send", "limit: two bare INSERTs in a transaction each", us["twice"])
+    yield _rate("limits.send", "limit: two bare INSERTs in a transaction each", others["twice"])
     yield _rate("send.rate", "send: save() in a transaction each", us["durian"])
-    yield _rate("send.alone", "send: the same, nothing publishes", us["alone"])
+    yield _rate("send.alone", "send: the same, nothing publishes", others["save"])
     yield _rate("send.many", f"send: {SIZE} rows and send_many in a transaction", us["many"])
     yield Row("peer.us", "peer: time of a save()", us["peer"], "µs")
     yield Row("send.us", "send: time of a save()", us["durian"], "µs")
-    yield Row("send.bare_us", "send: time of the same row's INSERT, no event", us["bare"], "µs")
+    yield Row("send.bare_us", "send: time of the same row's INSERT, no event", others["bare"], "µs")
     stage.clear()
 
 
-def _round(stage: Stage, ways: Mapping[str, Callable[[], Any]]) -> dict[str, float]:
-    # What a process without a relay left in the outbox, the next one's would publish.
-    stage.clear()
-    return {way: raised()["us"] for way, raised in ways.items()}
+def _saver(stage: Stage, way: str, **durian: Any) -> Saver:
+    return Saver(sys.executable, stage.shop.env(**durian), way)
+
+
+def _in_turn(
+    savers: Mapping[str, Saver], rounds: int, rest: Callable[[], None]
+) -> dict[str, float]:
+    """Return the median time of an order by way, in µs; `rest` is called after each turn."""
+    took = defaultdict[str, list[float]](list)
+    with ExitStack() as stack:
+        ready = {way: stack.enter_context(saver.ready()) for way, saver in savers.items()}
+        for _ in range(rounds):
+            for way, save in ready.items():
+                took[way].append(save(MANY if way == "many" else ORDERS))
+                rest()
+    return {way: median(all_of_it) for way, all_of_it in took.items()}
+
+
+def _wait_published(stage: Stage) -> None:
+    wait_until(lambda: not stage.outbox_waits(), PUBLISHED_SECONDS, "all is published")
 
 
 def _rate(key: str, what: str, us: float) -> Row:

@@ -1,13 +1,15 @@
 """What the site's own processes do in a figure: raise events, and say how it went."""
 
-import json
+import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
 
+from durian.wire.wakeup import wait_readable
 from tests.benchmarks.stage import Stage
 from tests.servers.process import ServerProcess
 
@@ -56,6 +58,32 @@ class Raiser:
         return self._output.read_text()
 
 
-def raise_orders(stage: Stage, orders: int, *options: object, **durian: Any) -> Any:
-    """Save so many orders in a process of the site and return what it says of that."""
-    return json.loads(Raiser(stage, "raising", orders, *options, **durian).run())
+class Saver:
+    """A process that saves orders when it is told to, in one of the ways of `turns`."""
+
+    def __init__(self, python: str, env: Mapping[str, str], way: str) -> None:
+        self._command = [python, "-m", "tests.benchmarks.turns", way]
+        self._env = dict(env)
+
+    @contextmanager
+    def ready(self) -> Iterator[Callable[[int], float]]:
+        """Start it; give what saves so many orders and returns the mean of one, in µs."""
+        with subprocess.Popen(
+            self._command,
+            env=self._env,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as process:
+            try:
+                yield partial(_turn, process)
+            finally:
+                process.kill()
+
+
+def _turn(process: "subprocess.Popen[str]", orders: int) -> float:
+    assert process.stdin
+    assert process.stdout
+    print(orders, file=process.stdin, flush=True)
+    wait_readable([process.stdout], SAYS_SECONDS)
+    return float(process.stdout.readline())

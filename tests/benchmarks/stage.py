@@ -117,6 +117,12 @@ class Stage:
             found = connection.execute(f"SELECT count(*) FROM {table}").fetchone()  # noqa: S608
         return int(found[0]) if found else 0
 
+    def outbox_waits(self) -> bool:
+        """Say whether something in the outbox has not been published."""
+        with self.connect() as connection:
+            text = "SELECT 1 FROM durian_event WHERE published_at IS NULL LIMIT 1"
+            return connection.execute(text).fetchone() is not None
+
     def wait_logged(self, expected: int, seconds: float) -> tuple[int, float]:
         """Wait until the log has `expected` attempts, or so many seconds.
 

@@ -10,7 +10,7 @@ from tests.benchmarks.site import SITES, Raiser, as_fast_as_they_arrive
 from tests.benchmarks.stage import Running, Stage
 
 WHOLE_SECONDS = 10
-PACED_SECONDS = 7
+PACED_SECONDS = 5
 SHARES = (10, 50, 80)
 IDLE_RATE = 10
 IDLE_SECONDS = 15

@@ -19,18 +19,20 @@ from typing import Any
 from tests.benchmarks.goals import machine
 from tests.benchmarks.raising import WARM_UP
 from tests.benchmarks.rows import Row
-from tests.benchmarks.site import SITES, as_fast_as_they_arrive
+from tests.benchmarks.site import SITES, Saver, as_fast_as_they_arrive
 from tests.benchmarks.stage import Stage
 from tests.servers.process import ServerProcess
 
 ROOT = Path(__file__).parents[3]
 HOME = ROOT / ".venv-peer"
 INSTALLED = HOME / "installed"
+PYTHON = HOME / "bin" / "python"
 SITE = "tests.benchmarks.peer.site"
 POOLS = {"prefork": 4, "threads": 8}
 
-WHOLE_SECONDS = 7
+WHOLE_SECONDS = 5
 DRAINED = 1_000
+DRAIN_SECONDS = 7
 KEPT = 1_000_000
 """Tasks for which a worker that keeps its connection to the database does so."""
 
@@ -90,13 +92,20 @@ class Peer:
         """Empty its queue."""
         self._stage.rabbitmq.ctl("purge_queue", "-p", "peer", "celery")
 
+    def saver(self, way: str) -> Saver:
+        """Return a process of its site that saves orders when it is told to."""
+        return Saver(str(PYTHON), self._env, way)
+
     def drain(self, pool: str) -> float:
         """Return how many events a second a worker delivers from a full queue."""
         arrivals = self._stage.arrivals()
         self.raise_orders(DRAINED)
         with self._worker(pool):
-            arrivals.wait_for(DRAINED, seconds=30)
-        return arrivals.rate()
+            arrivals.wait_for(1, seconds=15)
+            arrivals.wait_for(DRAINED, seconds=DRAIN_SECONDS)
+            rate = arrivals.rate()
+        self.purge()
+        return rate
 
     def whole(self, pool: str) -> float:
         """Return how many events a second arrive while they are raised, as fast as it goes."""
@@ -118,7 +127,7 @@ class Peer:
 
     @contextmanager
     def _worker(self, pool: str) -> Iterator[None]:
-        command = [str(HOME / "bin" / "python"), "-m", "celery", "-A", SITE, "worker"]
+        command = [str(PYTHON), "-m", "celery", "-A", SITE, "worker"]
         command += ["--pool", pool, "--concurrency", str(POOLS[pool]), "--loglevel", "WARNING"]
         command += ["--without-gossip", "--without-mingle"]
         worker = ServerProcess(command, self._env, self._stage.folder / f"{pool}.log")
@@ -130,7 +139,7 @@ class Peer:
             worker.kill()
 
     def _run(self, module: str, *arguments: str) -> str:
-        command = [str(HOME / "bin" / "python"), "-m", module, *arguments]
+        command = [str(PYTHON), "-m", module, *arguments]
         done = subprocess.run(command, env=self._env, capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
