@@ -2,36 +2,31 @@
 
 import uuid
 from argparse import ArgumentParser
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from contextlib import closing
-from datetime import timedelta
 from itertools import islice
 from typing import Any
 
 from django.db import router
-from django.db.models import QuerySet
 from django.utils import timezone
 
-from durian import conf, match, roles
-from durian.audience import has_own_filter
+from durian import archive, match, roles
+from durian.audience import Audience
 from durian.cli.arguments import moment
 from durian.cli.brokers import refuse_embedded
 from durian.cli.output import Report, complain, console, print_json, progress
 from durian.database import available
-from durian.errors import InvalidFilter, MessageRefused
-from durian.ids import first_event_id
+from durian.errors import InvalidFilter, MessageRefused, Unavailable
 from durian.matcher import delivery_of, outgoing
-from durian.models import Attempt, Event, Listener
-from durian.names import fits, is_pattern
-from durian.registry import hooks
+from durian.models import Event, Listener
+from durian.names import is_pattern
 from durian.wire.broker import Outgoing
 from durian.wire.messages import DeliveryMessage
 from durian.wire.publishing import publish_all
 
 HELP = "send events of the archive again to listeners"
-CHUNK = 500
-MILLISECOND = timedelta(milliseconds=1)
-"""How exactly an event's id says when it was raised."""
+BATCH = 500
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -64,65 +59,97 @@ def run(options: dict[str, Any]) -> int:
     if missing:
         complain(f"No active listener: {', '.join(map(str, missing))}.")
         return 1
-    counts: dict[int, int] = {}
+    replay = _Replay(listeners, options)
     try:
-        complete = [_replay(listener, options, counts) for listener in listeners]
+        with progress("deliveries") as report:
+            replay.run(report)
     finally:
-        if options["json"]:
-            print_json({"replayed": counts})
-    return int(not all(complete))
+        _say(replay.counts, options)
+    return int(replay.left_out)
 
 
 def _listeners(options: dict[str, Any]) -> list[Listener]:
     home = router.db_for_write(Listener)
     active = Listener.objects.using(home).active()
     with available(home):
-        return list(active if options["all"] else active.filter(pk__in=options["listener"]))
+        some = active if options["all"] else active.filter(pk__in=options["listener"])
+        return list(some.only("hook", "match").order_by("pk"))
 
 
-def _replay(listener: Listener, options: dict[str, Any], counts: dict[int, int]) -> bool:
-    """Replay to `listener`, say how many events that were, and return whether it got all."""
-    sending = _Sending(options["dry_run"])
-    try:
-        with progress(f"listener {listener.pk}") as report:
-            sending.send_all(_deliveries(listener, options), report)
-    except InvalidFilter as error:
-        complain(f"listener {listener.pk}: its filter is invalid: {error}")
-        return False
-    finally:
-        counts[listener.pk] = sending.count
-        if not options["json"]:
-            done = "would be replayed" if options["dry_run"] else "replayed"
-            console().print(f"listener {listener.pk}: {sending.count} events {done}.")
-    return not sending.refused
+def _say(counts: dict[int, int], options: dict[str, Any]) -> None:
+    if options["json"]:
+        print_json({"replayed": counts})
+        return
+    done = "would be replayed" if options["dry_run"] else "replayed"
+    for listener, count in counts.items():
+        console().print(f"listener {listener}: {count} events {done}.")
 
 
-class _Sending:
-    """Publishes deliveries, or only counts them.
+class _Replay:
+    """Goes through the archive once, for all of `listeners`, as a matcher goes through events.
 
-    One that the broker will not take at any time, as for its size, is named; the others go on.
+    What cannot be replayed is named, and the rest goes on.
     """
 
-    def __init__(self, dry_run: bool) -> None:
-        self.count = 0
-        self.refused = 0
-        self._dry_run = dry_run
+    def __init__(self, listeners: Sequence[Listener], options: dict[str, Any]) -> None:
+        self.counts = {listener.pk: 0 for listener in listeners}
+        self.left_out = False
+        self._options = options
+        self._audience = Audience()
+        self._hooks = {listener.hook for listener in listeners}
+        self._runs = defaultdict[int, str](lambda: str(uuid.uuid4()))
+        for listener in listeners:
+            self._take(listener)
 
-    def send_all(self, deliveries: Iterator[DeliveryMessage], report: Report) -> None:
-        """Publish `deliveries`. Raises Unavailable."""
-        while batch := list(islice(deliveries, CHUNK)):
-            if self._dry_run:
-                self.count += len(batch)
+    def _take(self, listener: Listener) -> None:
+        try:
+            wanted = match.parse(listener.match)
+            self._audience.put(listener.pk, listener.hook, wanted, listener.match)
+        except InvalidFilter as error:
+            self._leave_out(f"listener {listener.pk}: its filter is invalid: {error}")
+
+    def _leave_out(self, why: str) -> None:
+        self.left_out = True
+        complain(why)
+
+    def run(self, report: Report) -> None:
+        """Publish the deliveries, or only count them. Raises Unavailable."""
+        deliveries = self._deliveries()
+        while batch := list(islice(deliveries, BATCH)):
+            if self._options["dry_run"]:
+                for one in batch:
+                    self.counts[one.listener] += 1
             else:
                 self._send(batch)
-            report(self.count, None)
+            report(sum(self.counts.values()), None)
+
+    def _deliveries(self) -> Iterator[DeliveryMessage]:
+        until = self._options["until"] or timezone.now()
+        hooks = None if any(map(is_pattern, self._hooks)) else self._hooks
+        for chunk in archive.chunks(self._options["since"], until, hooks):
+            done = set[tuple[uuid.UUID, int]]()
+            if self._options["failed"]:
+                done = archive.delivered(chunk, self._options["listener"])
+            for event in chunk:
+                for listener in self._matching(event):
+                    if (event.id, listener) not in done:
+                        yield delivery_of(event, listener, self._runs[listener])
+
+    def _matching(self, event: Event) -> list[int]:
+        try:
+            return sorted(self._audience.matching(event.hook, event.payload))
+        except Unavailable:
+            raise
+        except Exception as error:
+            # A hook's own filter may raise anything.
+            self._leave_out(_not_replayed(event.id, f"{type(error).__name__}: {error}"))
+            return []
 
     def _send(self, batch: list[DeliveryMessage]) -> None:
         waiting = {one.id: one for one in batch}
 
         def confirmed(message: Outgoing) -> None:
-            del waiting[message.message_id]
-            self.count += 1
+            self.counts[waiting.pop(message.message_id).listener] += 1
 
         broker = roles.broker()
         messages = [outgoing(broker.topology, one) for one in batch]
@@ -136,61 +163,12 @@ class _Sending:
     def _single_out(self, suspects: list[DeliveryMessage], error: MessageRefused) -> None:
         """Send the others of `suspects`: the broker does not say which of them is at fault."""
         if len(suspects) == 1:
-            self.refused += 1
-            complain(f"event {suspects[0].event} was not replayed: {error}")
+            self._leave_out(_not_replayed(suspects[0].event, str(error)))
             return
         middle = len(suspects) // 2
         self._send(suspects[:middle])
         self._send(suspects[middle:])
 
 
-def _deliveries(listener: Listener, options: dict[str, Any]) -> Iterator[DeliveryMessage]:
-    run, wanted = str(uuid.uuid4()), match.parse(listener.match)
-    for using in conf.config().outbox_databases:
-        for chunk in _chunks(_archived(listener, using, options)):
-            delivered = _delivered(listener, chunk) if options["failed"] else set()
-            for event in chunk:
-                if is_pattern(listener.hook) and not fits(listener.hook, event.hook):
-                    continue
-                if event.id not in delivered and _passes(event, listener, wanted):
-                    yield delivery_of(event, listener.pk, run)
-
-
-def _passes(event: Event, listener: Listener, wanted: match.Filter) -> bool:
-    hook = hooks.get(event.hook)
-    if hook and has_own_filter(hook):
-        return hook.event_filter(None, event.payload, listener.match)
-    return wanted.matches(event.payload)
-
-
-def _archived(listener: Listener, using: str, options: dict[str, Any]) -> "QuerySet[Event]":
-    events = Event.objects.using(using).filter(
-        id__gte=first_event_id(options["since"]),
-        id__lt=first_event_id((options["until"] or timezone.now()) + MILLISECOND),
-        published_at__isnull=False,
-    )
-    return events if is_pattern(listener.hook) else events.filter(hook=listener.hook)
-
-
-def _chunks(events: "QuerySet[Event]") -> Iterator[list[Event]]:
-    # By key and not by a cursor: a replay may take hours, and no transaction shall.
-    last: uuid.UUID | None = None
-    while True:
-        rest = events.order_by("id") if last is None else events.filter(id__gt=last).order_by("id")
-        with available(events.db):
-            chunk = list(rest[:CHUNK])
-        if not chunk:
-            return
-        yield chunk
-        last = chunk[-1].id
-
-
-def _delivered(listener: Listener, events: list[Event]) -> set[uuid.UUID]:
-    home = router.db_for_write(Attempt)
-    rows = Attempt.objects.using(home).filter(
-        listener_id=listener.pk,
-        event__in=[event.id for event in events],
-        outcome=Attempt.Outcome.DELIVERED,
-    )
-    with available(home):
-        return set(rows.values_list("event", flat=True))
+def _not_replayed(event: object, why: str) -> str:
+    return f"event {event} was not replayed: {why}"

@@ -3,7 +3,7 @@
 import itertools
 import json
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -14,7 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils.timezone import now
 from pytest_django.fixtures import Settings
 
-from durian import roles
+from durian import archive, roles
 from durian.cli import prune, replay
 from durian.cli.arguments import moment
 from durian.event import Hook
@@ -149,6 +149,42 @@ def test_a_hooks_own_filter_is_asked() -> None:
         assert replayed("--listener", str(listener.pk), "--since", "1d") == ids([odd])
 
 
+@pytest.mark.parametrize("hook", ["person", "#"])
+def test_the_archive_is_read_once_for_all_listeners(
+    hook: str, django_assert_max_num_queries: Callable[[int], Any]
+) -> None:
+    events = [happened((9 - number) * HOUR) for number in range(3)]
+    everybody = [listening(hook) for _ in range(20)]
+    attempt(events[0], everybody[0], "delivered")
+    # The listeners; of the events those there are and that there are no more; the log.
+    with django_assert_max_num_queries(4):
+        call_command("durian", "replay", "--all", "--since", "1d", "--failed")
+    wanted = [(str(event.id), one.pk) for event in events for one in everybody]
+    assert [(one.event, one.listener) for one in deliveries()] == wanted[1:]
+
+
+def test_a_filter_that_fails_is_named_and_the_other_events_go_on(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    class Odd(Hook):
+        name = "odd"
+
+        def event_filter(self, sender: Any, payload: Any, match_dict: Any) -> bool:
+            return bool(payload["n"] % 2)
+
+    listener = listening("odd")
+    wrong, broken = happened(HOUR, hook="odd", body="{}"), happened(HOUR, hook="odd", body="[")
+    odd = happened(HOUR / 2, hook="odd", body='{"n": 1}')
+    with registered(Odd()), pytest.raises(SystemExit) as end:
+        call_command("durian", "replay", "--listener", str(listener.pk), "--since", "1d")
+    assert end.value.code == 1
+    assert [one.event for one in deliveries()] == [str(odd.id)]
+    said = capsys.readouterr()
+    assert said.out == f"listener {listener.pk}: 1 events replayed.\n"
+    assert f"event {wrong.id} was not replayed: KeyError: 'n'" in said.err
+    assert f"event {broken.id} was not replayed: MessageError: has a body" in said.err
+
+
 def test_what_waits_in_the_outbox_is_not_replayed() -> None:
     listener = listening()
     happened(HOUR, published_at=None)
@@ -194,7 +230,8 @@ def test_several_listeners_or_all_active_ones() -> None:
 
 
 def test_more_than_a_chunk_is_replayed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(replay, "CHUNK", 2)
+    monkeypatch.setattr(archive, "CHUNK", 2)
+    monkeypatch.setattr(replay, "BATCH", 3)
     listener = listening()
     events = [happened((9 - number) * HOUR) for number in range(7)]
     assert replayed("--listener", str(listener.pk), "--since", "1d") == ids(events)
@@ -277,6 +314,7 @@ def test_what_was_replayed_before_the_broker_went_is_said(
 ) -> None:
     broker = ShortLivedBroker()
     monkeypatch.setattr(roles, "broker", lambda: broker)
+    monkeypatch.setattr(replay, "BATCH", 1)
     one, two = listening(), listening()
     happened(HOUR)
     with pytest.raises(CommandError, match="The broker is away"):
