@@ -1,6 +1,6 @@
 """From an event to its deliveries: one for each listener that wants it."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Protocol
 
@@ -69,7 +69,7 @@ class Matcher:
         event = decode(EventMessage, incoming.body)
         payload = decode_payload(event.body, event.envelope)
         found = self._listeners.matching(event.hook, payload)
-        messages = [outgoing(self._topology, delivery) for delivery in deliveries(event, found)]
+        messages = _Deliveries(event, found, self._topology)
         # After its own confirms: other people's queues come second.
         feed = partial(self._feed, self._for_everybody(event)) if self._feed else None
         answer(Outcome(publish=messages, record=feed))
@@ -80,16 +80,29 @@ class Matcher:
         )
 
 
-def deliveries(event: EventMessage, listeners: Iterable[int]) -> Iterable[DeliveryMessage]:
-    """Return the delivery of `event` to each of `listeners`."""
-    to = partial(
-        DeliveryMessage,
-        event=event.id,
-        hook=event.hook,
-        body=event.body,
-        created=event.created,
-    )
-    return (to(id=delivery_id(event.id, listener), listener=listener) for listener in listeners)
+class _Deliveries:
+    """The messages of an event's deliveries, each made when it is sent: each has the whole body."""
+
+    def __init__(self, event: EventMessage, listeners: Sequence[int], topology: Topology) -> None:
+        self._event = event
+        self._listeners = listeners
+        self._topology = topology
+
+    def __len__(self) -> int:
+        return len(self._listeners)
+
+    def __iter__(self) -> Iterator[Outgoing]:
+        event, topology = self._event, self._topology
+        to = partial(
+            DeliveryMessage,
+            event=event.id,
+            hook=event.hook,
+            body=event.body,
+            created=event.created,
+        )
+        for listener in self._listeners:
+            delivery = to(id=delivery_id(event.id, listener), listener=listener)
+            yield outgoing(topology, delivery)
 
 
 def delivery_of(event: Event, listener: int, run: str = "") -> DeliveryMessage:

@@ -1,12 +1,25 @@
 """What a handler of messages is given, and what it answers."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
+from typing import Protocol
 
 import msgspec
 
 from durian.wire.broker import Incoming, Outgoing
 
 Done = Callable[[], None]
+
+
+class Messages(Protocol):
+    """So many messages, one after the other: a list, or what makes each when it is sent."""
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        ...
+
+    def __iter__(self) -> Iterator[Outgoing]:
+        """Return all of them, once."""
+        ...
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -16,7 +29,7 @@ class Outcome(msgspec.Struct, frozen=True):
     It calls what it is given when it is done, now or later and from any thread.
     """
 
-    publish: Sequence[Outgoing] = ()
+    publish: Messages = ()
     record: Callable[[Done], None] | None = None
 
 

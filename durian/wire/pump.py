@@ -15,10 +15,10 @@ from functools import partial
 from durian.errors import MessageRefused, TopologyError, Unavailable
 from durian.wire.aside import Aside, Reader
 from durian.wire.backoff import Backoff
-from durian.wire.broker import Broker, Consumer, Incoming, Outgoing
+from durian.wire.broker import Broker, Consumer, Incoming
 from durian.wire.dead import Autopsy, letter
 from durian.wire.jobs import Job, Jobs
-from durian.wire.outcome import Handler, Outcome
+from durian.wire.outcome import Handler, Messages, Outcome
 from durian.wire.sender import Sender
 from durian.wire.unhandled import instead_of
 from durian.wire.wakeup import HasFileno, Wakeup, wait_readable
@@ -236,14 +236,13 @@ class Pump:
         else:
             self._record(job)
 
-    def _publish(self, job: Job, messages: Sequence[Outgoing]) -> None:
+    def _publish(self, job: Job, messages: Messages) -> None:
         if self._gives_up():
             return  # Its message is given back: what was published too would come twice.
         job.unconfirmed = len(messages)
-        for message in messages:
-            self._sender.send(
-                message, partial(self._on_confirm, job), partial(self._on_refusal, job)
-            )
+        self._sender.send_all(
+            messages, partial(self._on_confirm, job), partial(self._on_refusal, job)
+        )
 
     def _on_confirm(self, job: Job) -> None:
         job.unconfirmed -= 1

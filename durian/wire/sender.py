@@ -4,7 +4,7 @@ import itertools
 import logging
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import msgspec
@@ -12,6 +12,7 @@ import msgspec
 from durian.errors import MessageRefused, TopologyError, Unavailable
 from durian.wire.backoff import Backoff
 from durian.wire.broker import Broker, Confirmed, Outgoing, Publisher
+from durian.wire.outcome import Messages
 from durian.wire.publishing import MAX_UNCONFIRMED
 
 logger = logging.getLogger("durian.wire")
@@ -20,6 +21,10 @@ GATHER_SECONDS = 0.03
 """How long a patient message waits for others: alone, one that is delayed costs RabbitMQ seven
 times what it costs among forty."""
 GATHER_MOST = 200
+FEW = 100
+"""Of more messages that come together each is made when it can be sent."""
+MANY_BYTES = 32 * 1024 * 1024
+"""How much is kept of what is not confirmed before no more is made or wanted."""
 MAX_ASIDE = 5 * MAX_UNCONFIRMED
 """How many messages that no queue takes for now are kept before no more are wanted."""
 BLIND_BYTES = 128 * 1024
@@ -46,6 +51,11 @@ class Sender:
         self._broker = broker
         self._publisher: Publisher | None = None
         self._waiting: deque[_Parcel] = deque()
+        self._coming: deque[Iterator[_Parcel]] = deque()
+        """What is made once there is room for it, behind what waits."""
+        self._to_come = 0
+        self._bytes = 0
+        """Of all that has been made and is not confirmed."""
         self._patient: list[_Parcel] = []
         self._patient_until = 0.0
         self._sent: dict[int, _Parcel] = {}
@@ -61,6 +71,7 @@ class Sender:
         `never` is called instead when the broker will not take it at any time, as for its size.
         """
         parcel = _Parcel(message, confirmed, never)
+        self._bytes += len(message.body)
         if not message.patient:
             self._waiting.append(parcel)
             return
@@ -68,15 +79,26 @@ class Sender:
             self._patient_until = time.monotonic() + GATHER_SECONDS
         self._patient.append(parcel)
 
+    def send_all(self, messages: Messages, confirmed: Confirmed, never: Never) -> None:
+        """Take `messages`, as `send` does each of them; many are made as they can be sent."""
+        if len(messages) <= FEW:
+            for message in messages:
+                self.send(message, confirmed, never)
+            return
+        self._to_come += len(messages)
+        self._coming.append(_Parcel(message, confirmed, never) for message in messages)
+
     @property
     def idle(self) -> bool:
         """Whether everything was confirmed."""
-        return not (self._waiting or self._patient or self._sent or self._aside)
+        return not (self._waiting or self._coming or self._patient or self._sent or self._aside)
 
     @property
     def crowded(self) -> bool:
         """Whether more waits than can be under way at once, or can be kept for later."""
-        return len(self._waiting) >= MAX_UNCONFIRMED or len(self._aside) >= MAX_ASIDE
+        waiting = len(self._waiting) + self._to_come
+        too_many = waiting >= MAX_UNCONFIRMED or len(self._aside) >= MAX_ASIDE
+        return too_many or self._bytes >= MANY_BYTES
 
     def sources(self) -> list[Publisher]:
         """Return what to wait for before the next `turn`, for `patience` at most."""
@@ -119,7 +141,7 @@ class Sender:
 
     def _publish(self, publisher: Publisher) -> None:
         unheard = 0
-        while self._waiting and not publisher.blocked and len(self._sent) < self._limit():
+        while not publisher.blocked and len(self._sent) < self._limit() and self._has_next():
             number = next(self._numbers)
             self._sent[number] = parcel = self._waiting.popleft()
             publisher.publish(
@@ -130,6 +152,18 @@ class Sender:
                 publisher.read()
                 unheard = 0
 
+    def _has_next(self) -> bool:
+        """Say whether something waits, making what comes next if nothing does."""
+        while self._coming and not self._waiting and self._bytes < MANY_BYTES:
+            parcel = next(self._coming[0], None)
+            if parcel:
+                self._to_come -= 1
+                self._bytes += len(parcel.message.body)
+                self._waiting.append(parcel)
+            else:
+                self._coming.popleft()
+        return bool(self._waiting)
+
     def _limit(self) -> int:
         # Before what was set aside is taken up again, on a new connection, all others are settled.
         if self._aside and self._backoff.due:
@@ -138,6 +172,7 @@ class Sender:
 
     def _on_confirm(self, number: int) -> None:
         parcel = self._sent.pop(number)
+        self._bytes -= len(parcel.message.body)
         if not self._sent and not self._aside:
             self._backoff.succeeded()
         if self._suspects:
@@ -159,6 +194,7 @@ class Sender:
         if len(self._sent) == 1:
             (parcel,) = self._sent.values()
             self._sent.clear()
+            self._bytes -= len(parcel.message.body)
             self._suspects = 0
             parcel.never(error)
         else:
@@ -169,7 +205,7 @@ class Sender:
         logger.log(
             logging.ERROR if isinstance(error, TopologyError) else logging.WARNING,
             "Cannot publish; %d messages wait, next try in %.1f s: %s",
-            len(self._sent) + len(self._waiting) + len(self._aside),
+            len(self._sent) + len(self._waiting) + self._to_come + len(self._aside),
             self._backoff.failed(),
             error,
         )

@@ -80,7 +80,7 @@ def test_the_listeners_are_fresh_before_they_are_asked_about_the_data() -> None:
     assert [matcher.wants(one) for one in (earlier, later, neither)] == [False, True, False]
     matcher.read([earlier, later, neither])
     assert listeners.caught_up == [9]
-    assert match(listeners, encode(event())).publish == []
+    assert list(match(listeners, encode(event())).publish) == []
     assert listeners.asked == [("person", {"name": "Joe"})]
 
 

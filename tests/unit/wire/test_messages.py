@@ -6,7 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from durian.errors import MessageError, UnknownVersion
-from durian.wire.messages import DeliveryMessage, EventMessage, decode, encode, label
+from durian.wire.messages import (
+    DeliveryMessage,
+    EventMessage,
+    decode,
+    encode,
+    label,
+    listeners_seen,
+)
 from tests.unit.wire.make import delivery, event
 
 UUID = "01890000-0000-7000-8000-000000000001"
@@ -138,11 +145,12 @@ def test_text_that_utf8_cannot_say_is_refused_when_written() -> None:
 
 
 def test_the_label_of_a_delivery_is_read_without_the_rest_of_it() -> None:
-    read = label(encode(delivery(id=UUID, listener=12, attempt=3, run="again")))
+    asked = delivery(id=UUID, hook="order.paid", listener=12, attempt=3, run="again")
+    read = label(encode(asked))
     assert read is not None
-    assert read.listener == 12
+    assert (read.listener, read.hook) == (12, "order.paid")
     assert read.key == (UUID, "again", 3)
-    first = label(b'{"id": "%s", "listener": 12}' % UUID.encode())
+    first = label(b'{"id": "%s", "hook": "order", "listener": 12}' % UUID.encode())
     assert first is not None
     assert first.key == (UUID, "", 1)
 
@@ -155,10 +163,16 @@ def test_the_label_of_a_delivery_is_read_without_the_rest_of_it() -> None:
         b"[]",
         b"{}",
         b"[" * 100_000,
-        b'{"id": "%s", "listener": -1}' % UUID.encode(),
-        b'{"id": "%s", "listener": "12"}' % UUID.encode(),
-        b'{"id": "7", "listener": 12}',
+        b'{"id": "%s", "hook": "order", "listener": -1}' % UUID.encode(),
+        b'{"id": "%s", "hook": "order", "listener": "12"}' % UUID.encode(),
+        b'{"id": "%s", "hook": "two words", "listener": 12}' % UUID.encode(),
+        b'{"id": "7", "hook": "order", "listener": 12}',
     ],
 )
 def test_what_is_no_delivery_has_no_label(body: bytes) -> None:
     assert label(body) is None
+
+
+def test_what_an_event_has_seen_is_read_without_the_rest_of_it() -> None:
+    assert listeners_seen(encode(event(listeners=12))) == 12
+    assert [listeners_seen(body) for body in (b"", b"{}", b'{"listeners": -1}')] == [0, 0, 0]

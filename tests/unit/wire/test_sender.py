@@ -1,14 +1,22 @@
 """What the broker refuses without saying which: each is sent alone, until the culprit is found."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from durian.errors import MessageRefused, Unavailable
 from durian.wire.backoff import Backoff
 from durian.wire.broker import Confirmed, Outgoing, Refused
-from durian.wire.sender import BLIND_BYTES, GATHER_MOST, GATHER_SECONDS, MAX_ASIDE, Sender
+from durian.wire.publishing import MAX_UNCONFIRMED
+from durian.wire.sender import (
+    BLIND_BYTES,
+    GATHER_MOST,
+    GATHER_SECONDS,
+    MANY_BYTES,
+    MAX_ASIDE,
+    Sender,
+)
 from durian.wire.topology import Topology
 from durian.wire.wakeup import Wakeup
 from tests.publishing import PublishingOnly
@@ -183,3 +191,62 @@ def test_no_more_is_wanted_than_is_kept_for_queues_that_take_nothing(
         # It is not taken up again meanwhile.
         monkeypatch.setattr(Backoff, "due", False)
     assert rounds == MAX_ASIDE / COUNT
+
+
+class Crowd:
+    """So many messages, which counts how many of them have been made."""
+
+    def __init__(self, count: int, size: int) -> None:
+        self.count = count
+        self.size = size
+        self.made = 0
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __iter__(self) -> Iterator[Outgoing]:
+        for number in range(self.count):
+            self.made += 1
+            yield Outgoing("", "queue", str(number).encode().rjust(self.size))
+
+
+@pytest.mark.parametrize(("size", "most"), [(10, MAX_UNCONFIRMED), (2**20, MANY_BYTES / 2**20)])
+def test_of_many_messages_no_more_are_made_than_can_be_under_way(size: int, most: float) -> None:
+    crowd, broker = Crowd(5 * int(most), size), Choosy(refuses=b"")
+    sender, confirmed = Sender(broker), list[None]()
+    broker.alarm = True
+    sender.send_all(crowd, lambda: confirmed.append(None), lambda error: None)
+    for _ in range(5):
+        sender.turn()
+    assert 0 < crowd.made <= most
+    assert not sender.idle
+    broker.alarm = False
+    while not sender.idle:
+        sender.turn()
+        assert crowd.made - len(confirmed) <= most
+    assert len(confirmed) == len(crowd)
+
+
+def test_large_messages_are_soon_too_many() -> None:
+    broker = Choosy(refuses=b"")
+    broker.alarm = True
+    sender, message = Sender(broker), Outgoing("", "queue", bytes(MANY_BYTES // 4))
+    for _ in range(4):
+        assert not sender.crowded
+        sender.send(message, lambda: None, lambda error: None)
+    assert sender.crowded
+    broker.alarm = False
+    while not sender.idle:
+        sender.turn()
+    assert not sender.crowded
+
+
+def test_what_is_refused_for_good_counts_no_more() -> None:
+    broker = Choosy(refuses=b"x" * MANY_BYTES)
+    sender, refused = Sender(broker), list[MessageRefused]()
+    sender.send(Outgoing("", "queue", broker.refuses), lambda: None, refused.append)
+    assert sender.crowded
+    while not sender.idle:
+        sender.turn()
+    assert len(refused) == 1
+    assert not sender.crowded
