@@ -88,9 +88,13 @@ def complain(text: str) -> None:
 
 def print_json(value: Any) -> None:
     """Print `value` as one line of JSON."""
-    text = json.dumps(value, cls=DjangoJSONEncoder)
+    print_text(json.dumps(value, cls=DjangoJSONEncoder) + "\n")
+
+
+def print_text(text: str) -> None:
+    """Print `text` as it is, for scripts. Raises as `writing` does."""
     with writing():
-        sys.stdout.write(f"{text}\n")
+        sys.stdout.write(text)
 
 
 def plain(value: Any) -> str:
