@@ -23,6 +23,8 @@ from durian.wire.deadletters import Kept, Leave, Letter, Visitor, Walk
 
 SHOWN = 100
 WALK_SECONDS = 2.0
+BODY_BYTES = 4096
+"""How much of a message the page shows: a hundred of the largest are too much for a browser."""
 ANSWER_SECONDS = 3.0
 """How long a request waits for the broker, connecting and all."""
 
@@ -132,6 +134,8 @@ def _row(letter: Letter) -> dict[str, Any]:
     return {
         "letter": letter,
         "autopsy": letter.autopsy,
+        "start": letter.body[:BODY_BYTES],
+        "more": max(len(letter.body) - BODY_BYTES, 0),
         "died": datetime.fromtimestamp(died, timezone.utc) if died else None,
     }
 

@@ -36,7 +36,7 @@ def staff(client: Client) -> Client:
     return client
 
 
-def bury(hook: str, listener: int = 1, queue: str = "") -> str:
+def bury(hook: str, listener: int = 1, queue: str = "", text: str = "{}") -> str:
     """Put a dead letter of `hook` into the queue and return its event's id."""
     event = str(new_event_id())
     body = encode(
@@ -45,7 +45,7 @@ def bury(hook: str, listener: int = 1, queue: str = "") -> str:
             event=event,
             hook=hook,
             listener=listener,
-            body="{}",
+            body=text,
             created=1.0,
         )
     )
@@ -87,6 +87,15 @@ def test_letters_are_shown_with_their_reason_and_never_run(staff: Client) -> Non
     assert "8 attempts" in answer
     assert "<script>alert" not in answer
     assert "&lt;script&gt;alert" in answer
+
+
+@pytest.mark.usefixtures("broker")
+def test_of_a_large_message_the_start_is_shown(staff: Client) -> None:
+    bury("order.paid", text="x" * 100_000)
+    (letter,) = ids(staff)
+    answer = staff.get(reverse("durian:dead")).content.decode()
+    assert 3000 < answer.count("x") < 5000
+    assert f"bytes more: <code>manage.py durian dead show {letter}</code>" in answer
 
 
 @pytest.mark.usefixtures("broker")
