@@ -24,7 +24,6 @@ logger = logging.getLogger("durian.deliverer")
 
 CHECK_SECONDS = 0.5
 MAX_KEPT = 100_000
-MAX_READ = 100_000
 """More than a deliverer takes at once."""
 
 
@@ -48,55 +47,61 @@ class Targets:
     """
 
     def __init__(self) -> None:
+        self._rows: dict[int, Listener | None] = {}
+        """None is for who is not there."""
         self._kept: dict[int, dict[str, Target]] = {}
-        self._read: dict[int, Listener | None] = {}
-        """For the next calls of `get`. None is for who is not there."""
+        """Made of those rows that are active."""
         self._version = -1
-        self._refreshes = 0
+        self._changed: set[int] | None = set()
+        """Who was forgotten since the last reading began; None: everybody."""
         self._lock = threading.Lock()
         self._stopping = threading.Event()
 
-    def knows(self, listener: int, hook: str) -> bool:
+    def knows(self, listener: int) -> bool:
         """Say whether `get` may be called for what has just come for `listener`.
 
         Who is not active is read anew each time: an event that was raised just after the pause is
         theirs.
         """
-        if self._fresh(listener, hook):
-            return True
-        row = self._read.get(listener)
+        row = self._rows.get(listener)
         return row is not None and row.state == Listener.State.ACTIVE
 
-    def _fresh(self, listener: int, hook: str) -> Target | None:
-        kept = self._kept.get(listener, {}).get(hook)
-        if kept and kept.good_until and kept.good_until <= timezone.now():
-            return None
-        return kept
-
     def read(self, listeners: Collection[int]) -> None:
-        """Read `listeners` by one query, for the next calls of `get`. Raises Unavailable."""
-        while listeners:
-            refreshes = self._refreshes
-            home = router.db_for_write(Listener)
-            with available(home):
-                rows = Listener.objects.using(home).in_bulk(listeners)
+        """Read `listeners`, for the next calls of `get`. Raises Unavailable."""
+        home, left = router.db_for_write(Listener), set(listeners)
+        while left and not self._stopping.is_set():
             with self._lock:
-                # What was read before a refresh that ended since may be older than what it forgot.
-                if refreshes == self._refreshes:
-                    self._read |= {one: rows.get(one) for one in listeners}
-                    while len(self._read) > MAX_READ:
-                        del self._read[next(iter(self._read))]
-                    return
+                self._changed = set()
+            with available(home):
+                # A filter may be large, and nobody here asks for it.
+                rows = Listener.objects.using(home).defer("match").in_bulk(left)
+            with self._lock:
+                # What changed meanwhile may have been read before.
+                fresh = set() if self._changed is None else left - self._changed
+                self._take({listener: rows.get(listener) for listener in fresh})
+            left -= fresh
+
+    def _take(self, rows: dict[int, Listener | None]) -> None:
+        for listener in rows:
+            self._forget(listener)
+        self._rows |= rows
+        while len(self._rows) > MAX_KEPT:
+            self._forget(next(iter(self._rows)))
+
+    def _forget(self, listener: int) -> None:
+        self._rows.pop(listener, None)
+        self._kept.pop(listener, None)
 
     def get(self, listener: int, hook: str) -> Target | None:
         """Return the target of `listener`, None if there is no such listener any more.
 
         Raises Unavailable when it has not been read.
         """
-        if kept := self._fresh(listener, hook):
+        kept = self._kept.get(listener, {}).get(hook)
+        if kept and (kept.good_until is None or kept.good_until > timezone.now()):
             return kept
         try:
-            row = self._read[listener]
+            row = self._rows[listener]
         except KeyError:
             raise Unavailable(f"Listener {listener} has not been read yet.") from None
         if row is None:
@@ -104,15 +109,9 @@ class Targets:
         target = target_of(row, hook)
         with self._lock:
             # Unless it was forgotten meanwhile.
-            if self._read.get(listener) is row and target.state == Listener.State.ACTIVE:
-                self._keep(listener, hook, target)
-                del self._read[listener]
+            if self._rows.get(listener) is row and target.state == Listener.State.ACTIVE:
+                self._kept.setdefault(listener, {})[hook] = target
         return target
-
-    def _keep(self, listener: int, hook: str, target: Target) -> None:
-        if len(self._kept) >= MAX_KEPT:
-            self._kept.clear()
-        self._kept.setdefault(listener, {})[hook] = target
 
     def watch(self) -> None:
         """Forget listeners as they change, until `stop`; looks every CHECK_SECONDS."""
@@ -138,14 +137,15 @@ class Targets:
             known = 0 <= self._version < now
             changed = list(_changed_since(self._version, home)) if known else None
         with self._lock:
-            self._refreshes += 1
             self._version = now
             if changed is None:
-                self._read.clear()
+                self._changed = None
+                self._rows.clear()
                 self._kept.clear()
             for listener in changed or ():
-                self._read.pop(listener, None)
-                self._kept.pop(listener, None)
+                self._forget(listener)
+                if self._changed is not None:
+                    self._changed.add(listener)
 
 
 def _changed_since(version: int, using: str) -> Iterator[int]:

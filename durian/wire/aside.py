@@ -62,9 +62,11 @@ class Aside:
     def put(self, job: Job, why: Unavailable | None = None) -> None:
         """Take a job; `why` is what its handler raised. From any thread."""
         job.was_aside = True
-        if why:
-            job.backoff = job.backoff or Backoff()
+        if why and job.backoff:
             self._complain(job.backoff.failed(), why)
+        elif why:
+            # At once, the first time: what was read may have been forgotten since.
+            job.backoff = Backoff()
         with self._changed:
             self._waiting.append(job)
             self._changed.notify()
@@ -113,11 +115,19 @@ class Aside:
             batch = self._keep(batch)
         except Exception as error:
             if len(batch) > 1:
-                for job in batch:
-                    self._read([job])
+                self._read_one_by_one(batch)
                 return
             batch[0].error = error
         self._give_back(batch)
+
+    def _read_one_by_one(self, batch: list[Job]) -> None:
+        for number, job in enumerate(batch):
+            self._read([job])
+            if self._backoff.failing:
+                # It has gone away: the others are read for with all that waits.
+                with self._changed:
+                    self._waiting += batch[number + 1 :]
+                return
 
     def _keep(self, batch: list[Job]) -> list[Job]:
         """Let those wait on that cannot do without, and return the others."""

@@ -7,7 +7,7 @@ again until its time has come.
 import msgspec
 
 from durian.wire.broker import Outgoing
-from durian.wire.messages import DeliveryMessage, encode
+from durian.wire.messages import DeliveryMessage, Label, encode
 from durian.wire.topology import Topology, step_for, step_over
 
 LATE_PART = 0.03
@@ -34,15 +34,19 @@ def delayed(
 
 
 def still_early(topology: Topology, delivery: DeliveryMessage, now: float) -> Outgoing | None:
-    """Return the message to rest again if it is not yet time for `delivery`, else None.
+    """Return the message to rest again if it is not yet time for `delivery`, else None."""
+    if not is_early(delivery, now):
+        return None
+    return _at_rest(topology, delivery, delivery.not_before - now)
+
+
+def is_early(asked: Label, now: float) -> bool:
+    """Say whether it is not yet time for the delivery.
 
     What has more than all of its delay before it was told so by a clock that has been set since:
     it has rested on most of it already, and by that clock might rest for ever.
     """
-    remaining = delivery.not_before - now
-    if remaining > delivery.delay + SET_SECONDS:
-        return None
-    return _at_rest(topology, delivery, remaining) if remaining > EARLY_SECONDS else None
+    return EARLY_SECONDS < asked.not_before - now <= asked.delay + SET_SECONDS
 
 
 def _at_rest(topology: Topology, delivery: DeliveryMessage, seconds: float) -> Outgoing:

@@ -47,14 +47,16 @@ class Label(msgspec.Struct, frozen=True, kw_only=True):
     """Which attempt a delivery's message asks for, and to whom: what is read ahead of the rest.
 
     `attempt` counts the POSTs including the next one, from 1. `run` names a chain of attempts:
-    empty for the first, new for each replay.
+    empty for the first, new for each replay. `not_before`, the end of a `delay` (in seconds), is in
+    seconds since the epoch, 0 for none.
     """
 
     id: UUIDText
-    hook: HookName
     listener: RowNumber
     attempt: Count = 1
     run: Run = ""
+    not_before: Seconds = 0.0
+    delay: Seconds = 0.0
 
     @property
     def key(self) -> AttemptKey:
@@ -65,16 +67,15 @@ class Label(msgspec.Struct, frozen=True, kw_only=True):
 class DeliveryMessage(Label, frozen=True, kw_only=True):
     """One event for one listener.
 
-    `not_before`, the end of a `delay` (in seconds), and `first_attempt` are in seconds since the
-    epoch, 0 for none. `reserved` says that the delay was the waiting for the listener's next free
-    moment; `held_since` is when it first waited for a receiver that is away.
+    `first_attempt` is in seconds since the epoch, 0 for none. `reserved` says that the delay was
+    the waiting for the listener's next free moment; `held_since` is when it first waited for a
+    receiver that is away.
     """
 
     event: UUIDText
+    hook: HookName
     body: str
     created: Seconds
-    not_before: Seconds = 0.0
-    delay: Seconds = 0.0
     reserved: bool = False
     first_attempt: Seconds = 0.0
     held_since: Seconds = 0.0

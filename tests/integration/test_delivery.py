@@ -358,6 +358,23 @@ def test_about_a_wave_of_retries_the_log_is_asked_few_times(
     assert len(asked) < 50
 
 
+def test_about_what_is_early_nobody_is_asked(
+    sent: Deliveries, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[AttemptKey] = []
+
+    def counting(attempts: list[AttemptKey]) -> set[AttemptKey]:
+        asked.extend(attempts)
+        return set()
+
+    monkeypatch.setattr(made, "_written", counting)
+    to = listener(receiver.url())
+    sent.send(to, attempt=2, not_before=time.time() + 3600, delay=3600.0)
+    with sent.running():
+        wait_until(lambda: sent.waiting() == sent.parked() == 1, PATIENCE, "it rests again")
+    assert asked == []
+
+
 def test_retries_are_made_while_the_log_cannot_be_asked(
     sent: Deliveries, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:

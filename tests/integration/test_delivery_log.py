@@ -411,7 +411,7 @@ def assert_changes_are_seen(targets: Targets, one: Listener, two: Listener) -> N
     one.save()
     two.delete()
     targets.refresh()
-    assert not any(targets.knows(each.pk, each.hook) for each in (one, two))
+    assert not any(targets.knows(each.pk) for each in (one, two))
     targets.read([one.pk, two.pk])
     moved = targets.get(one.pk, one.hook)
     assert moved is not None
@@ -497,7 +497,7 @@ def test_who_is_paused_is_read_anew_for_what_arrives_later() -> None:
 
 def test_who_was_paused_is_not_believed_to_be_so_for_what_arrives_later() -> None:
     one, targets = resumed_since()
-    assert not targets.knows(one.pk, one.hook)
+    assert not targets.knows(one.pk)
 
 
 def test_a_change_of_one_listener_leaves_what_was_read_of_others(
@@ -517,36 +517,37 @@ def test_a_secret_whose_time_is_over_signs_no_more() -> None:
     one = listener("http://127.0.0.1/one")
     one.rotate_secret(overlap=timedelta(seconds=0.5))
     targets = Targets()
+    targets.read([one.pk])
 
     def secrets() -> str:
-        if not targets.knows(one.pk, one.hook):
-            targets.read([one.pk])
         return repr((target := targets.get(one.pk, one.hook)) and target.signer)
 
     assert "2 secrets" in secrets()
-    assert targets.knows(one.pk, one.hook)
     wait_until(lambda: "1 secret" in secrets(), 5, "the old one is out of use")
 
 
-def test_each_hook_of_a_listener_is_read_for() -> None:
+def test_a_listener_is_read_once_for_all_hooks(
+    django_assert_num_queries: Callable[[int], Any],
+) -> None:
     one, targets = listener("http://127.0.0.1/one", hook="*"), Targets()
     targets.refresh()
-    for hook in ("order.paid", "order.sent"):
-        assert not targets.knows(one.pk, hook)
-        with pytest.raises(Unavailable, match=str(one.pk)):
-            targets.get(one.pk, hook)
-        targets.read([one.pk])
-        assert targets.get(one.pk, hook) is not None
-        assert targets.knows(one.pk, hook)
+    assert not targets.knows(one.pk)
+    with pytest.raises(Unavailable, match=str(one.pk)):
+        targets.get(one.pk, "order.paid")
+    targets.read([one.pk])
+    with django_assert_num_queries(0):
+        for hook in ("order.paid", "order.sent"):
+            assert targets.knows(one.pk)
+            assert targets.get(one.pk, hook) is not None
 
 
-def test_what_was_read_and_never_asked_for_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(targets_module, "MAX_READ", 2)
+def test_how_many_are_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(targets_module, "MAX_KEPT", 2)
     everybody = [listener(f"http://127.0.0.1/{number}") for number in range(3)]
     targets = Targets()
     for one in everybody:
         targets.read([one.pk])
-    assert [targets.knows(one.pk, one.hook) for one in everybody] == [False, True, True]
+    assert [targets.knows(one.pk) for one in everybody] == [False, True, True]
 
 
 def test_a_secret_that_ends_while_its_listener_is_read_is_not_kept_for_ever(
@@ -641,3 +642,21 @@ def test_what_changes_while_it_is_read_is_not_kept_as_it_was(
     moved = targets.get(one.pk, one.hook)
     assert moved is not None
     assert moved.template.url == "http://127.0.0.1/moved"
+
+
+def test_while_others_change_a_reading_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    one, other, targets = listener("http://127.0.0.1/one"), listener("http://127.0.0.1/"), Targets()
+    targets.refresh()
+    read, readings = QuerySet.in_bulk, list[set[int]]()
+
+    def read_and_change(self: Any, pks: set[int]) -> Any:
+        readings.append(set(pks))
+        found = read(self, pks)
+        other.save()
+        targets.refresh()
+        return found
+
+    monkeypatch.setattr(QuerySet, "in_bulk", read_and_change)
+    targets.read([one.pk])
+    assert readings == [{one.pk}]
+    assert targets.knows(one.pk)

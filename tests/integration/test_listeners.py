@@ -20,9 +20,15 @@ from durian.database import own_connections
 from durian.errors import Unavailable
 from durian.event import Hook
 from durian.listeners import Listeners
+from durian.matcher import Matcher
 from durian.models import DeletedListener, Listener, ListenerClock
+from durian.wire.broker import Incoming
+from durian.wire.messages import DeliveryMessage, decode, encode
+from durian.wire.outcome import Outcome
+from durian.wire.topology import Topology
 from tests.integration.site import registered
 from tests.servers.free import wait_until
+from tests.unit.wire.make import event
 
 pytestmark = pytest.mark.django_db
 
@@ -705,3 +711,25 @@ def test_a_reading_that_failed_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(match, "parse", parse)
     Listener.objects.filter(pk=gone.pk).delete()
     assert found(fresh) == [stays.pk]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_event_behind_is_caught_up_beside_one_that_is_beyond_a_restored_database(
+    kept: Listeners,
+) -> None:
+    kept.refresh()
+    matcher, beyond = Matcher(kept, Topology()), ListenerClock.now() + 1000
+
+    def message(version: int) -> Incoming:
+        raised = event(hook="person", body="{}", envelope="plain", listeners=version)
+        return Incoming(1, encode(raised), {}, False, "match")
+
+    matcher.read([message(beyond)])
+    new = make()
+    behind = message(ListenerClock.now())
+    assert matcher.wants(behind)
+    matcher.read([message(beyond), behind])
+    answers = list[Outcome]()
+    matcher(behind, answers.append)
+    (delivery,) = answers[0].publish
+    assert decode(DeliveryMessage, delivery.body).listener == new.pk
