@@ -51,7 +51,7 @@ def delivered(
 ) -> set[tuple[uuid.UUID, int]]:
     """Return which of `events` the log shows as delivered, each with the listener.
 
-    To `listeners`, or with None to any. Raises Unavailable.
+    To `listeners`, or with None to any. All of it is in memory. Raises Unavailable.
     """
     home = router.db_for_write(Attempt)
     rows = Attempt.objects.using(home).filter(

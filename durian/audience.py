@@ -1,7 +1,7 @@
 """Who wants an event: the listeners' filters, by hook and by pattern of hooks."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from durian import match
@@ -16,10 +16,26 @@ from durian.registry import hooks
 logger = logging.getLogger("durian")
 
 
+Complain = Callable[[str, Sequence[int], Exception], None]
+"""Is told for which hook the filters of which listeners failed, and how the first of them did."""
+
+
+def _log(hook: str, failed: Sequence[int], error: Exception) -> None:
+    # Thousands fail alike: to tell of each would take longer than to ask them.
+    logger.error(
+        "Listener %d receives no event of %s: its filter fails. So do those of %d more.",
+        failed[0],
+        hook,
+        len(failed) - 1,
+        exc_info=error,
+    )
+
+
 class Audience:
     """Listeners by number, each with a hook or a pattern of hooks, and a filter."""
 
-    def __init__(self) -> None:
+    def __init__(self, complain: Complain = _log) -> None:
+        self._complain = complain
         self._shelf_of: dict[int, _Shelf] = {}
         self._exact: dict[str, _Shelf] = {}
         self._patterns: Patterns[_Shelf] = Patterns()
@@ -51,6 +67,10 @@ class Audience:
         else:
             del self._exact[shelf.hook]
 
+    def listens_to(self, hook: str) -> bool:
+        """Say whether anybody may want an event of `hook`."""
+        return hook in self._exact or bool(self._patterns.fitting(hook))
+
     def matching(self, hook: str, payload: Any) -> list[int]:
         """Return the listeners that want an event of `hook` with `payload`.
 
@@ -65,8 +85,30 @@ class Audience:
         known = hooks.get(hook)
         if known and has_own_filter(known):
             conditions = {n: one for shelf in shelves for n, one in shelf.conditions.items()}
-            return _asked_one_by_one(known, payload, conditions)
+            return self._asked_one_by_one(known, payload, conditions)
         return [listener for shelf in shelves for listener in shelf.matching(payload)]
+
+    def _asked_one_by_one(
+        self, hook: Hook, payload: Any, conditions: Mapping[int, Any]
+    ) -> list[int]:
+        found, failed = list[int](), list[int]()
+        first: Exception | None = None
+        for listener, asked in conditions.items():
+            try:
+                with available_to_the_site():
+                    if hook.event_filter(None, payload, asked):
+                        found.append(listener)
+            except Unavailable:
+                raise
+            except Exception as error:
+                failed.append(listener)
+                first = first or error
+        if first and len(failed) == len(conditions):
+            # The hook's own fault, most likely: the event is kept, as a dead letter.
+            raise first
+        if first:
+            self._complain(hook.name, failed, first)
+        return found
 
     def _shelf(self, hook: str) -> "_Shelf":
         shelf = self._patterns.get(hook) if is_pattern(hook) else self._exact.get(hook)
@@ -103,34 +145,6 @@ class _Shelf:
 
     def matching(self, payload: Any) -> list[int]:
         return self._index.matching(payload)
-
-
-def _asked_one_by_one(hook: Hook, payload: Any, conditions: Mapping[int, Any]) -> list[int]:
-    found, failed = list[int](), list[int]()
-    first: Exception | None = None
-    for listener, asked in conditions.items():
-        try:
-            with available_to_the_site():
-                if hook.event_filter(None, payload, asked):
-                    found.append(listener)
-        except Unavailable:
-            raise
-        except Exception as error:
-            failed.append(listener)
-            first = first or error
-    if first and len(failed) == len(conditions):
-        # The hook's own fault, most likely: the event is kept, as a dead letter.
-        raise first
-    if first:
-        # Thousands fail alike: to tell of each would take longer than to ask them.
-        logger.error(
-            "Listener %d receives no event of %s: its filter fails. So do those of %d more.",
-            failed[0],
-            hook.name,
-            len(failed) - 1,
-            exc_info=first,
-        )
-    return found
 
 
 def _decide_themselves(hook: str) -> bool:

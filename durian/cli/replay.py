@@ -27,6 +27,9 @@ from durian.wire.publishing import publish_all
 
 HELP = "send events of the archive again to listeners"
 BATCH = 500
+PAIRS = 100_000
+"""Of how many events and listeners, as pairs, the log is asked at once."""
+NAMED = 10
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -95,7 +98,8 @@ class _Replay:
         self.counts = {listener.pk: 0 for listener in listeners}
         self.left_out = False
         self._options = options
-        self._audience = Audience()
+        self._audience = Audience(self._leave_out_some)
+        self._event: Event
         self._hooks = {listener.hook for listener in listeners}
         self._runs = defaultdict[int, str](lambda: str(uuid.uuid4()))
         for listener in listeners:
@@ -127,23 +131,35 @@ class _Replay:
         until = self._options["until"] or timezone.now()
         hooks = None if any(map(is_pattern, self._hooks)) else self._hooks
         for chunk in archive.chunks(self._options["since"], until, hooks):
-            done = set[tuple[uuid.UUID, int]]()
-            if self._options["failed"]:
-                done = archive.delivered(chunk, self._options["listener"])
-            for event in chunk:
-                for listener in self._matching(event):
-                    if (event.id, listener) not in done:
-                        yield delivery_of(event, listener, self._runs[listener])
+            events = [event for event in chunk if self._audience.listens_to(event.hook)]
+            many = max(PAIRS // max(len(self.counts), 1), 1)
+            for start in range(0, len(events), many):
+                yield from self._deliveries_of(events[start : start + many])
+
+    def _deliveries_of(self, events: Sequence[Event]) -> Iterator[DeliveryMessage]:
+        done = set[tuple[uuid.UUID, int]]()
+        if self._options["failed"]:
+            done = archive.delivered(events, self._options["listener"])
+        for event in events:
+            for listener in self._matching(event):
+                if (event.id, listener) not in done:
+                    yield delivery_of(event, listener, self._runs[listener])
 
     def _matching(self, event: Event) -> list[int]:
+        self._event = event
         try:
             return sorted(self._audience.matching(event.hook, event.payload))
         except Unavailable:
             raise
         except Exception as error:
             # A hook's own filter may raise anything.
-            self._leave_out(_not_replayed(event.id, f"{type(error).__name__}: {error}"))
+            self._leave_out(_not_replayed(event.id, f"to anybody: {type(error).__name__}: {error}"))
             return []
+
+    def _leave_out_some(self, hook: str, failed: Sequence[int], error: Exception) -> None:
+        names = ", ".join(map(str, failed[:NAMED])) + " …" * (len(failed) > NAMED)
+        why = f"to listener {names}: {type(error).__name__}: {error}"
+        self._leave_out(_not_replayed(self._event.id, why))
 
     def _send(self, batch: list[DeliveryMessage]) -> None:
         waiting = {one.id: one for one in batch}
@@ -163,7 +179,9 @@ class _Replay:
     def _single_out(self, suspects: list[DeliveryMessage], error: MessageRefused) -> None:
         """Send the others of `suspects`: the broker does not say which of them is at fault."""
         if len(suspects) == 1:
-            self._leave_out(_not_replayed(suspects[0].event, str(error)))
+            self._leave_out(
+                _not_replayed(suspects[0].event, f"to listener {suspects[0].listener}: {error}")
+            )
             return
         middle = len(suspects) // 2
         self._send(suspects[:middle])
@@ -171,4 +189,4 @@ class _Replay:
 
 
 def _not_replayed(event: object, why: str) -> str:
-    return f"event {event} was not replayed: {why}"
+    return f"event {event} was not replayed {why}"

@@ -181,8 +181,52 @@ def test_a_filter_that_fails_is_named_and_the_other_events_go_on(
     assert [one.event for one in deliveries()] == [str(odd.id)]
     said = capsys.readouterr()
     assert said.out == f"listener {listener.pk}: 1 events replayed.\n"
-    assert f"event {wrong.id} was not replayed: KeyError: 'n'" in said.err
-    assert f"event {broken.id} was not replayed: MessageError: has a body" in said.err
+    assert f"event {wrong.id} was not replayed to anybody: KeyError: 'n'" in said.err
+    assert f"event {broken.id} was not replayed to anybody: MessageError: has a body" in said.err
+
+
+def test_a_listener_whose_own_conditions_fail_gets_less_than_was_meant(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    class Picky(Hook):
+        name = "picky"
+
+        def event_filter(self, sender: Any, payload: Any, match_dict: Any) -> bool:
+            return bool(payload[match_dict["key"]] == 1)
+
+    good, bad = (listening("picky", match={"key": key}) for key in ("n", "none"))
+    event = happened(HOUR, hook="picky")
+    with registered(Picky()), pytest.raises(SystemExit) as end:
+        call_command("durian", "replay", "--all", "--since", "1d")
+    assert end.value.code == 1
+    assert [(one.listener, one.event) for one in deliveries()] == [(good.pk, str(event.id))]
+    complaint = f"event {event.id} was not replayed to listener {bad.pk}: KeyError: 'none'\n"
+    assert capsys.readouterr().err == complaint
+
+
+def test_what_nobody_asked_for_is_not_even_read(capsys: pytest.CaptureFixture[str]) -> None:
+    listening("order.*")
+    happened(HOUR, hook="person", body="[")
+    assert replayed("--all", "--since", "1d") == []
+    assert capsys.readouterr().err == ""
+
+
+def test_the_log_is_asked_of_few_events_where_listeners_are_many(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(replay, "PAIRS", 6)
+    asked, delivered = list[int](), archive.delivered
+
+    def counting(events: Sequence[Event], listeners: Any) -> Any:
+        asked.append(len(events))
+        return delivered(events, listeners)
+
+    monkeypatch.setattr(archive, "delivered", counting)
+    everybody = [listening() for _ in range(3)]
+    events = [happened((9 - number) * HOUR) for number in range(5)]
+    attempt(events[4], everybody[0], "delivered")
+    assert len(replayed("--all", "--since", "1d", "--failed")) == 14
+    assert asked == [2, 2, 1]
 
 
 def test_what_waits_in_the_outbox_is_not_replayed() -> None:
@@ -285,7 +329,7 @@ def test_an_event_that_the_broker_refuses_is_named_and_the_others_go_on(
     said = capsys.readouterr()
     counts = [f"listener {one.pk}: 10 events replayed." for one in (first, second)]
     assert said.out.splitlines() == counts
-    complaint = f"event {events[5].id} was not replayed: "
+    complaint = f"event {events[5].id} was not replayed to listener "
     assert said.err.count(complaint) == len(said.err.splitlines()) == 2
     wanted = {(listener.pk, str(one.id)) for listener in (first, second) for one in events}
     wanted -= {(listener.pk, str(events[5].id)) for listener in (first, second)}
