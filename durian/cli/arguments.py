@@ -56,5 +56,12 @@ def between(kind: type[int] | type[float], least: float, most: float) -> Callabl
     return convert
 
 
+def listener_number(text: str) -> int:
+    """Return the number of a listener that `text` says."""
+    if not text.isdecimal() or int(text) >= 2**63:
+        raise ArgumentTypeError(f"{text!r} is no number of a listener")
+    return int(text)
+
+
 port = between(int, 0, 65535)
 """A port; 0 is a free one."""

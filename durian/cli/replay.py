@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from durian import archive, match, roles
 from durian.audience import Audience
-from durian.cli.arguments import moment
+from durian.cli.arguments import listener_number, moment
 from durian.cli.brokers import refuse_embedded
 from durian.cli.output import Report, complain, console, print_json, progress
 from durian.database import available
@@ -35,7 +35,9 @@ NAMED = 10
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the arguments of `durian replay`."""
     whom = parser.add_mutually_exclusive_group(required=True)
-    whom.add_argument("--listener", type=int, action="append", metavar="N", help="may be repeated")
+    whom.add_argument(
+        "--listener", type=listener_number, action="append", metavar="N", help="may be repeated"
+    )
     whom.add_argument("--all", action="store_true", help="every active listener")
     time_help = "ISO 8601 (2026-05-01T12:00Z) or an age (2h)"
     parser.add_argument("--since", type=moment, required=True, metavar="T", help=time_help)
@@ -60,7 +62,7 @@ def run(options: dict[str, Any]) -> int:
     listeners = _listeners(options)
     missing = sorted(set(options["listener"] or ()) - {listener.pk for listener in listeners})
     if missing:
-        complain(f"No active listener: {', '.join(map(str, missing))}.")
+        complain(f"No active listener: {_states(missing)}. Resume who is to be sent something.")
         return 1
     replay = _Replay(listeners, options)
     try:
@@ -77,6 +79,14 @@ def _listeners(options: dict[str, Any]) -> list[Listener]:
     with available(home):
         some = active if options["all"] else active.filter(pk__in=options["listener"])
         return list(some.only("hook", "match").order_by("pk"))
+
+
+def _states(listeners: Sequence[int]) -> str:
+    home = router.db_for_write(Listener)
+    with available(home):
+        found = Listener.objects.using(home).filter(pk__in=listeners)
+        states = dict(found.values_list("pk", "state"))
+    return ", ".join(f"{one} ({states.get(one, 'there is none')})" for one in listeners)
 
 
 def _say(counts: dict[int, int], options: dict[str, Any]) -> None:

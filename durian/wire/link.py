@@ -205,4 +205,5 @@ def _raise_unavailable(error: Exception) -> None:
     if isinstance(error, NotFound):
         raise TopologyError(f"{error.reply_text}. {DECLARE}") from error
     if not isinstance(error, Unavailable):
-        raise Unavailable(f"{type(error).__name__}: {error}") from error
+        why = f"{type(error).__name__}: {error}"
+        raise Unavailable(f"The broker, or the connection to it, failed: {why}") from error

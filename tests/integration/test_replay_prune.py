@@ -305,7 +305,7 @@ def test_a_listener_that_is_not_active_is_named(capsys: pytest.CaptureFixture[st
         call_command("durian", "replay", *asked, "--since", "1d")
     assert end.value.code == 1
     said = capsys.readouterr()
-    assert f"No active listener: {paused.pk}, 999." in said.err
+    assert f"No active listener: {paused.pk} (paused), 999 (there is none). Resume" in said.err
     assert said.out == ""
     assert deliveries() == []
 
@@ -396,6 +396,7 @@ def test_a_listener_whose_filter_is_invalid_keeps_no_other_from_its_events(
         ["--all", "--since", "2026-02-30"],
         ["--all", "--since", "1d", "--until", "later"],
         ["--listener", "x", "--since", "1d"],
+        ["--listener", "9" * 25, "--since", "1d"],
     ],
 )
 def test_what_makes_no_sense_is_refused(arguments: list[str]) -> None:
