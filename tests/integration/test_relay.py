@@ -622,9 +622,9 @@ def test_a_refused_event_that_was_given_is_set_aside_alone(
     broker: ToldBroker, relay: Relay
 ) -> None:
     loop = RelayLoop(relay, sweep=None)
-    broker.refuses = lambda message: b"bad" in message.body
+    broker.refuses = lambda message: b"wrong" in message.body
     with connected(loop, broker):
-        hook.send_many([{"n": 1}, {"n": "bad"}, {"n": 2}])
+        hook.send_many([{"n": 1}, {"n": "wrong"}, {"n": 2}])
         wait_for(broker, 3)
         aside = Event.objects.exclude(error="")
         wait_until(aside.exists, PATIENCE, "it is set aside")
