@@ -1,15 +1,13 @@
-"""Saves orders in a process of a Django site, durian's or the peer's, and prints how it went.
+"""Saves orders in a process of a Django site, durian's or the peer's.
 
     python -m tests.benchmarks.raising COUNT [--seconds S] [--log FILE --window N --of PROCESSES]
 
 A site's request is played by a transaction with one `save()` in it. With a window no more than so
 many events are under way: it waits for lines in the receiver's log, as one of so many processes
-that do. Prints one line of JSON. It imports nothing of durian, since the peer's environment has
-none.
+that do. It imports nothing of durian, since the peer's environment has none.
 """
 
 import argparse
-import json
 import time
 from pathlib import Path
 from typing import Any
@@ -33,8 +31,8 @@ def save(number: int) -> None:
         order(number).save()
 
 
-def run(options: argparse.Namespace) -> dict[str, Any]:
-    """Save the orders; return how many, and the seconds."""
+def run(options: argparse.Namespace) -> None:
+    """Save the orders."""
     lines = Lines(options.log) if options.log else None
     began, done = time.monotonic(), 0
     while done < options.count and time.monotonic() - began < options.seconds:
@@ -42,7 +40,6 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
             lines.wait_for(done * options.of - options.window, began + options.seconds)
         save(done)
         done += 1
-    return {"count": done, "seconds": time.monotonic() - began}
 
 
 class Lines:
@@ -73,7 +70,7 @@ def main() -> None:
     django.setup()
     for number in range(WARM_UP):
         save(number)
-    print(json.dumps(run(options)))
+    run(options)
 
 
 if __name__ == "__main__":

@@ -135,13 +135,17 @@ def test_only_what_the_listener_asks_for_is_sent_again() -> None:
     assert sent == ids([wanted, standard])
 
 
+class Odd(Hook):
+    """A hook that decides by itself who wants what."""
+
+    name = "odd"
+
+    def event_filter(self, sender: Any, payload: Any, match_dict: Any) -> bool:
+        """Say whether the number is odd."""
+        return bool(payload["n"] % 2)
+
+
 def test_a_hooks_own_filter_is_asked() -> None:
-    class Odd(Hook):
-        name = "odd"
-
-        def event_filter(self, sender: Any, payload: Any, match_dict: Any) -> bool:
-            return bool(payload["n"] % 2)
-
     listener = listening("odd")
     odd = happened(HOUR, hook="odd", body='{"n": 1}')
     happened(HOUR, hook="odd", body='{"n": 2}')
@@ -166,12 +170,6 @@ def test_the_archive_is_read_once_for_all_listeners(
 def test_a_filter_that_fails_is_named_and_the_other_events_go_on(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    class Odd(Hook):
-        name = "odd"
-
-        def event_filter(self, sender: Any, payload: Any, match_dict: Any) -> bool:
-            return bool(payload["n"] % 2)
-
     listener = listening("odd")
     wrong, broken = happened(HOUR, hook="odd", body="{}"), happened(HOUR, hook="odd", body="[")
     odd = happened(HOUR / 2, hook="odd", body='{"n": 1}')
