@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from matplotlib.figure import Figure
 
 from tests.benchmarks.goals import GOALS
-from tests.benchmarks.rows import Row, values_of
+from tests.benchmarks.rows import Row, Values, values_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,7 +54,7 @@ def draw(rows: Sequence[Row], *files: Path) -> None:
         figure.savefig(file, dpi=120, metadata=metadata)
 
 
-def _rates(axes: "Axes", values: Mapping[str, float]) -> None:
+def _rates(axes: "Axes", values: Values) -> None:
     shown = [(key, name) for key, name in reversed(RATES) if key in values]
     for place, (key, _) in enumerate(shown):
         colour = COLOURS.get(key.partition(".")[0], DURIAN)
@@ -70,7 +70,7 @@ def _rates(axes: "Axes", values: Mapping[str, float]) -> None:
     axes.set_title("events a second (red: goals)", fontsize=10)
 
 
-def _latency(axes: "Axes", values: Mapping[str, float]) -> None:
+def _latency(axes: "Axes", values: Values) -> None:
     for percent, shade in ((99, 0.35), (95, 0.6), (50, 1.0)):
         found = [(name, values.get(f"latency.{key}.p{percent}", 0.0)) for key, name in LOADS]
         names, heights = zip(*found, strict=True)
@@ -79,7 +79,7 @@ def _latency(axes: "Axes", values: Mapping[str, float]) -> None:
     axes.set_title("ms from save() to the receiver, by load", fontsize=10)
 
 
-def _matching(axes: "Axes", values: Mapping[str, float]) -> None:
+def _matching(axes: "Axes", values: Values) -> None:
     for many in (1, 10, 100):
         points = [
             (size, values[f"matcher.{size}.{many}"])
@@ -93,7 +93,7 @@ def _matching(axes: "Axes", values: Mapping[str, float]) -> None:
     axes.set_title("µs of the matcher for an event, by listeners", fontsize=10)
 
 
-PANELS: Mapping[str, Callable[["Axes", Mapping[str, float]], None]] = {
+PANELS: Mapping[str, Callable[["Axes", Values], None]] = {
     "limits.publish": _rates,
     "latency.at50.p50": _latency,
     "matcher.1000.1": _matching,

@@ -14,7 +14,7 @@ from durian.wire.broker import Outgoing
 from durian.wire.publishing import publish_all
 from tests.benchmarks import load
 from tests.benchmarks.meter import megabytes
-from tests.benchmarks.rows import Row
+from tests.benchmarks.rows import Row, Values
 from tests.benchmarks.stage import Stage
 
 PAYLOADS = ((100, 6_000), (1_000, 6_000), (10_000, 3_000), (100_000, 600))
@@ -35,8 +35,7 @@ QUIET = 0.1
 
 
 def measure(stage: Stage) -> Iterator[Row]:
-    """Yield the costs of payloads, then the deliverer's rates behind backlogs."""
-    yield from _payloads(stage)
+    """Yield the deliverer's rates behind backlogs."""
     # In this order, what the machine gains or loses meanwhile is shared by both.
     before, many, after = (list(_backlog(stage, backlog)) for backlog in (FEW, MANY, FEW))
     for one, other in zip(before, after, strict=True):
@@ -46,7 +45,7 @@ def measure(stage: Stage) -> Iterator[Row]:
     yield from many
 
 
-def _payloads(stage: Stage) -> Iterator[Row]:
+def measure_more(stage: Stage, _done: Values) -> Iterator[Row]:
     """Yield CPU of all processes from a full outbox to the log, by size of the body."""
     stage.clear()
     load.listeners(1, stage.nginx.url)

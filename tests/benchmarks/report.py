@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from durian.cli.output import print_table
 from tests.benchmarks.goals import GOALS, REFERENCES
-from tests.benchmarks.rows import Goal, Row, values_of
+from tests.benchmarks.rows import Goal, Row, Values, values_of
 
 COLUMNS = ("figure", "value", "unit", "beside", "goal", "met")
 
@@ -42,14 +42,14 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
-def _beside(row: Row, values: dict[str, float]) -> str:
+def _beside(row: Row, values: Values) -> str:
     reference = REFERENCES.get(row.key, "")
     if reference not in values:
         return ""
     return f"{number(row.value / values[reference])} × {reference}"
 
 
-def _judged(row: Row, values: dict[str, float]) -> tuple[str, str]:
+def _judged(row: Row, values: Values) -> tuple[str, str]:
     goals = [goal for goal in GOALS if goal.key == row.key]
     results = [goal.met(values) for goal in goals]
     if not goals:

@@ -3,6 +3,9 @@
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+Values = Mapping[str, float]
+"""What was measured, by key."""
+
 
 class Row(NamedTuple):
     """One figure: `key` names it for goals and JSON, `what` says to people what it is."""
@@ -21,14 +24,14 @@ class Goal(NamedTuple):
     of: str = ""
     at_most: bool = False
 
-    def met(self, values: Mapping[str, float]) -> bool | None:
+    def met(self, values: Values) -> bool | None:
         """Say whether it is met; None when a figure that it needs was not measured."""
         bound = self.bound(values)
         if bound is None or self.key not in values:
             return None
         return values[self.key] <= bound if self.at_most else values[self.key] >= bound
 
-    def bound(self, values: Mapping[str, float]) -> float | None:
+    def bound(self, values: Values) -> float | None:
         """Return what the figure is held against; None when `of` was not measured."""
         if self.of and self.of not in values:
             return None
@@ -39,6 +42,6 @@ class Goal(NamedTuple):
         return f"{sign} {self.amount:,g}" + (f" × {self.of}" if self.of else "")
 
 
-def values_of(rows: Iterable[Row]) -> dict[str, float]:
+def values_of(rows: Iterable[Row]) -> Values:
     """Return the values of `rows` by key."""
     return {row.key: row.value for row in rows}

@@ -8,14 +8,14 @@ from statistics import median
 from typing import Any
 
 from tests.benchmarks.peer.runner import Peer
-from tests.benchmarks.rows import Row
+from tests.benchmarks.rows import Row, Values
 from tests.benchmarks.site import Saver
 from tests.benchmarks.stage import Stage
 from tests.benchmarks.turns import SIZE
 from tests.servers.free import wait_until
 
 ROUNDS = 12
-OTHER_ROUNDS = 6
+MORE_ROUNDS = 6
 """Each way is a process, and they save in turn, so often: the commits of a machine that is shared
 vary from second to second, and what they are compared with shall vary with them. The figures are
 the medians."""
@@ -26,28 +26,34 @@ PUBLISHED_SECONDS = 10
 
 
 def measure(stage: Stage) -> Iterator[Row]:
-    """Yield events a second of one process, durian's and the peer's, and what bounds them.
+    """Yield events a second of one process, durian's and the peer's.
 
     durian's relay publishes meanwhile, in a thread; the peer's request publishes by itself. No
     matcher and no worker runs.
     """
     peer = Peer.on(stage)
     stage.clear()
-    ways = {"peer": peer.saver("save"), "durian": _saver(stage, "save")}
+    ways = {"peer": peer.saver("save")} | {way: _saver(stage, way) for way in ("save", "many")}
     # What one relay has left, it publishes before the turn of another one, who shall not help.
-    us = _in_turn({**ways, "many": _saver(stage, "many")}, ROUNDS, lambda: _wait_published(stage))
-    # These leave what they raise in the outbox, where another one's relay would find it.
-    alone = {way: _saver(stage, way, RELAY="off") for way in ("save", "bare", "twice")}
-    others = _in_turn(alone, OTHER_ROUNDS, lambda: None)
+    us = _in_turn(ways, ROUNDS, lambda: _wait_published(stage))
     peer.purge()
     yield _rate("peer.send", "peer: save() raises, a transaction each", us["peer"])
-    yield _rate("limits.send", "limit: two bare INSERTs in a transaction each", others["twice"])
-    yield _rate("send.rate", "send: save() in a transaction each", us["durian"])
-    yield _rate("send.alone", "send: the same, nothing publishes", others["save"])
+    yield _rate("send.rate", "send: save() in a transaction each", us["save"])
     yield _rate("send.many", f"send: {SIZE} rows and send_many in a transaction", us["many"])
     yield Row("peer.us", "peer: time of a save()", us["peer"], "µs")
-    yield Row("send.us", "send: time of a save()", us["durian"], "µs")
-    yield Row("send.bare_us", "send: time of the same row's INSERT, no event", others["bare"], "µs")
+    yield Row("send.us", "send: time of a save()", us["save"], "µs")
+    stage.clear()
+
+
+def measure_more(stage: Stage, _done: Values) -> Iterator[Row]:
+    """Yield what bounds `send`: no relay, no event, no durian."""
+    stage.clear()
+    # These leave what they raise in the outbox, where another one's relay would find it.
+    alone = {way: _saver(stage, way, RELAY="off") for way in ("save", "bare", "twice")}
+    us = _in_turn(alone, MORE_ROUNDS, lambda: None)
+    yield _rate("limits.send", "limit: two bare INSERTs in a transaction each", us["twice"])
+    yield _rate("send.alone", "send: save() in a transaction each, nothing publishes", us["save"])
+    yield Row("send.bare_us", "send: time of the same row's INSERT, no event", us["bare"], "µs")
     stage.clear()
 
 

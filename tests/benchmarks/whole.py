@@ -1,11 +1,11 @@
 """Everything at once: a site saves orders, and durian takes them to the receiver meanwhile."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from statistics import quantiles
 
 from tests.benchmarks import load
-from tests.benchmarks.rows import Row
+from tests.benchmarks.rows import Row, Values
 from tests.benchmarks.site import SITES, Raiser, as_fast_as_they_arrive
 from tests.benchmarks.stage import Running, Stage
 
@@ -18,17 +18,27 @@ PERCENTILES = (50, 95, 99)
 
 
 def measure(stage: Stage) -> Iterator[Row]:
-    """Yield the sustained rate, and the latency from `save()` to the receiver at parts of it."""
+    """Yield the latency from `save()` to the receiver on an idle system, and the sustained rate."""
+    with _listening(stage) as running:
+        yield from _latency(stage, "idle", "on an idle system", IDLE_RATE, IDLE_SECONDS)
+        yield from _sustained(stage, running)
+
+
+def measure_more(stage: Stage, done: Values) -> Iterator[Row]:
+    """Yield the latency at parts of that rate."""
+    with _listening(stage):
+        for share in SHARES:
+            what = f"at {share} % of that rate"
+            rate = done["whole.rate"] * share / 100
+            yield from _latency(stage, f"at{share}", what, rate, PACED_SECONDS)
+
+
+@contextmanager
+def _listening(stage: Stage) -> Iterator[Running]:
     stage.clear()
     load.listeners(1, stage.nginx.url)
     with stage.running("matcher", "deliverer") as running:
-        yield from _latency(stage, "idle", "on an idle system", IDLE_RATE, IDLE_SECONDS)
-        sustained = list(_sustained(stage, running))
-        yield from sustained
-        for share in SHARES:
-            what = f"at {share} % of that rate"
-            rate = sustained[0].value * share / 100
-            yield from _latency(stage, f"at{share}", what, rate, PACED_SECONDS)
+        yield running
     stage.clear()
 
 

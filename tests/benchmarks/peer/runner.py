@@ -17,7 +17,7 @@ from pathlib import Path
 
 from tests.benchmarks.goals import machine
 from tests.benchmarks.raising import WARM_UP
-from tests.benchmarks.rows import Row
+from tests.benchmarks.rows import Row, Values
 from tests.benchmarks.site import SITES, Saver, as_fast_as_they_arrive
 from tests.benchmarks.stage import Stage
 from tests.servers.process import ServerProcess
@@ -46,6 +46,12 @@ def measure(stage: Stage) -> Iterator[Row]:
     yield Row("peer.drain", "peer: drains its queue, events stored", drained[best], "events/s")
     yield from machine(drained[best])
     yield Row("peer.whole", "peer: save() to the receiver", peer.whole(best), "events/s")
+
+
+def measure_more(stage: Stage, done: Values) -> Iterator[Row]:
+    """Yield the same of the better pool, with connections to the database that are kept."""
+    peer = Peer.on(stage)
+    best = max(POOLS, key=lambda pool: done[f"peer.drain.{pool}"])
     peer.keep_connections()
     kept = "peer, connections to the database kept"
     yield Row("peer.drain.kept", f"{kept}: drains its queue", peer.drain(best), "events/s")
