@@ -22,7 +22,7 @@ from durian.match import Filter, FilterIndex, parse
 from tests.benchmarks.filters import Json, Shop
 
 ROUND = 1_000
-"""Events of which one mean is taken. The figure is the least of the rounds' means: what the others on
+"""Events of which one mean is taken. The figure is the least of the rounds' means: what others on
 the machine do can only add to it, and does so for tenths of a second or for minutes."""
 
 

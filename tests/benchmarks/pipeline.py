@@ -8,8 +8,8 @@ from tests.benchmarks.stage import Stage
 
 EVENTS = 100_000
 SECONDS = 75
-"""Enough to deliver them all on a slow machine. What publishes and matches is ahead of what delivers
-at first, and leaves it the machine later: of the first half alone the rate would be half."""
+"""Enough to deliver them all on a slow machine. At first what publishes and matches is ahead of
+what delivers, and later leaves it the machine: of the first half alone the rate would be half."""
 
 
 def measure(stage: Stage) -> Iterator[Row]:
