@@ -1,20 +1,20 @@
 """The archive: the events that were published, in the order of time, and who has received them."""
 
+import heapq
 import uuid
 from collections.abc import Collection, Iterator
-from datetime import datetime, timedelta
+from datetime import datetime
+from itertools import groupby, islice
+from operator import attrgetter
 
 from django.db import router
-from django.db.models import QuerySet
 
 from durian import conf
 from durian.database import available
-from durian.ids import first_event_id
+from durian.ids import first_event_id, first_event_id_after
 from durian.models import Attempt, Event
 
 CHUNK = 500
-MILLISECOND = timedelta(milliseconds=1)
-"""How exactly an event's id says when it was raised."""
 
 
 def chunks(
@@ -22,28 +22,31 @@ def chunks(
 ) -> Iterator[list[Event]]:
     """Yield the events raised from `since` to `until`, of all databases, up to CHUNK at a time.
 
-    Only those of `hooks`, unless that is None. Raises Unavailable.
+    Only those of `hooks`, unless that is None; in the order of time. Raises Unavailable.
     """
-    for using in conf.config().outbox_databases:
-        events = Event.objects.using(using).filter(
-            id__gte=first_event_id(since),
-            id__lt=first_event_id(until + MILLISECOND),
-            published_at__isnull=False,
-        )
-        yield from _chunks(events if hooks is None else events.filter(hook__in=hooks))
+    by_id, databases = attrgetter("id"), conf.config().outbox_databases
+    merged = heapq.merge(*(_events(one, since, until, hooks) for one in databases), key=by_id)
+    # Where two databases of the site are one, by another name, each event comes twice.
+    events = (next(same) for _, same in groupby(merged, key=by_id))
+    while chunk := list(islice(events, CHUNK)):
+        yield chunk
 
 
-def _chunks(events: "QuerySet[Event]") -> Iterator[list[Event]]:
+def _events(
+    using: str, since: datetime, until: datetime, hooks: Collection[str] | None
+) -> Iterator[Event]:
+    events = Event.objects.using(using).filter(published_at__isnull=False).order_by("id")
+    if hooks is not None:
+        events = events.filter(hook__in=hooks)
+    rest = events.filter(id__gte=first_event_id(since), id__lt=first_event_id_after(until))
     # By key and not by a cursor: a replay may take hours, and no transaction shall.
-    last: uuid.UUID | None = None
     while True:
-        rest = events.order_by("id") if last is None else events.filter(id__gt=last).order_by("id")
-        with available(events.db):
+        with available(using):
             chunk = list(rest[:CHUNK])
         if not chunk:
             return
-        yield chunk
-        last = chunk[-1].id
+        yield from chunk
+        rest = events.filter(id__gt=chunk[-1].id, id__lt=first_event_id_after(until))
 
 
 def delivered(

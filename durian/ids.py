@@ -27,6 +27,11 @@ def first_event_id(moment: datetime) -> uuid.UUID:
     return uuid.UUID(int=milliseconds << 80 | 0x7 << 76 | 0x2 << 62)
 
 
+def first_event_id_after(moment: datetime) -> uuid.UUID:
+    """Return the smallest id of an event that is raised after the millisecond of `moment`."""
+    return uuid.UUID(int=first_event_id(moment).int + (1 << 80))
+
+
 def raised_at(event: uuid.UUID) -> datetime:
     """Return when the event with this id was raised, to the millisecond."""
     return datetime.fromtimestamp((event.int >> 80) / 1000, timezone.utc)

@@ -12,6 +12,29 @@ TERMINATED = 143
 """The same for SIGTERM."""
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM has come to what ends by Ctrl-C."""
+
+
+def end_by_sigterm() -> None:
+    """Have SIGTERM raise Terminated, as Ctrl-C raises KeyboardInterrupt. In the main thread only.
+
+    By default it would end the process with nothing said, and exit handlers not called.
+    """
+    signal.signal(signal.SIGTERM, _terminate)
+
+
+def code_of(interrupt: KeyboardInterrupt) -> int:
+    """Return the exit code of what `interrupt` has ended."""
+    return TERMINATED if isinstance(interrupt, Terminated) else INTERRUPTED
+
+
+def _terminate(number: int, _: object) -> None:
+    # Once: what cleans up is not to be stopped half-way.
+    signal.signal(number, signal.SIG_IGN)
+    raise Terminated
+
+
 class Stopping:
     """Says whether it is time to stop.
 

@@ -5,6 +5,7 @@ from argparse import ArgumentParser
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from datetime import datetime
 from itertools import islice
 from typing import Any
 
@@ -18,6 +19,7 @@ from durian.cli.brokers import refuse_embedded
 from durian.cli.output import Report, complain, console, print_json, progress
 from durian.database import available
 from durian.errors import InvalidFilter, MessageRefused, Unavailable
+from durian.ids import raised_at
 from durian.matcher import delivery_of, outgoing
 from durian.models import Event, Listener
 from durian.names import is_pattern
@@ -69,7 +71,7 @@ def run(options: dict[str, Any]) -> int:
         with progress("deliveries") as report:
             replay.run(report)
     finally:
-        _say(replay.counts, options)
+        _say(replay, options)
     return int(replay.left_out)
 
 
@@ -89,13 +91,16 @@ def _states(listeners: Sequence[int]) -> str:
     return ", ".join(f"{one} ({states.get(one, 'there is none')})" for one in listeners)
 
 
-def _say(counts: dict[int, int], options: dict[str, Any]) -> None:
+def _say(replay: "_Replay", options: dict[str, Any]) -> None:
+    go_on = replay.go_on_since.isoformat(timespec="milliseconds") if replay.go_on_since else None
     if options["json"]:
-        print_json({"replayed": counts})
+        print_json({"replayed": replay.counts, "go_on_since": go_on})
         return
     done = "would be replayed" if options["dry_run"] else "replayed"
-    for listener, count in counts.items():
+    for listener, count in replay.counts.items():
         console().print(f"listener {listener}: {count} events {done}.")
+    if go_on:
+        complain(f"That is not all. To go on: --since {go_on}")
 
 
 class _Replay:
@@ -107,6 +112,8 @@ class _Replay:
     def __init__(self, listeners: Sequence[Listener], options: dict[str, Any]) -> None:
         self.counts = {listener.pk: 0 for listener in listeners}
         self.left_out = False
+        self.go_on_since: datetime | None = None
+        """When the last event was raised that was sent, until all are."""
         self._options = options
         self._audience = Audience(self._leave_out_some)
         self._event: Event
@@ -135,7 +142,9 @@ class _Replay:
                     self.counts[one.listener] += 1
             else:
                 self._send(batch)
+                self.go_on_since = raised_at(uuid.UUID(batch[-1].event))
             report(sum(self.counts.values()), None)
+        self.go_on_since = None
 
     def _deliveries(self) -> Iterator[DeliveryMessage]:
         until = self._options["until"] or timezone.now()

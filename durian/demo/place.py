@@ -4,8 +4,8 @@ import atexit
 import os
 import shutil
 import signal
-import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 from durian.stopping import TERMINATED
@@ -18,8 +18,8 @@ def use_temporary_database() -> None:
     """Let the demo's settings find a database that is deleted at exit, if none was chosen."""
     if VARIABLE in os.environ:
         return
-    signal.signal(signal.SIGTERM, _end)
     folder = tempfile.mkdtemp(prefix="durian-demo-")
+    signal.signal(signal.SIGTERM, partial(_end, folder))
     atexit.register(_remove, folder)
     os.environ[VARIABLE] = str(Path(folder) / "demo.sqlite3")
 
@@ -31,7 +31,8 @@ def _remove(folder: str) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _end(number: int, _: object) -> None:
-    # By default Python would not see its exit handlers called.
-    signal.signal(number, signal.SIG_IGN)
-    sys.exit(TERMINATED)
+def _end(folder: str, *_: object) -> None:
+    # While the site is loaded. An exception may be lost then: Python ignores one that a signal has
+    # raised just where a module's lock was forgotten.
+    _remove(folder)
+    os._exit(TERMINATED)

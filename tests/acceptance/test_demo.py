@@ -135,6 +135,7 @@ def test_sigterm_ends_a_single_round_and_leaves_nothing(
     assert demo.returncode == 143
     assert list(place.iterdir()) == []
     assert "Traceback" not in log.read_text()
+    assert early or log.read_text().endswith("Interrupted: what was done until now stays done.\n")
 
 
 def test_the_procfile_runs_the_demo_on_rabbitmq(

@@ -2,10 +2,12 @@
 
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import django
 import pytest
 from django.contrib.auth.models import Group, User
 from django.db import connection, models
@@ -23,16 +25,20 @@ pytestmark = pytest.mark.django_db
 SENT = ["username", "first_name", "groups"]
 
 
-class Line(models.Model):
+@cache
+def model_with_total() -> Any:
     """A model whose total the database makes; its table is made by the test that needs it."""
 
-    pieces = models.IntegerField()
-    total = models.GeneratedField(
-        expression=models.F("pieces") * 3, output_field=models.IntegerField(), db_persist=True
-    )
+    class Line(models.Model):
+        pieces = models.IntegerField()
+        total = models.GeneratedField(
+            expression=models.F("pieces") * 3, output_field=models.IntegerField(), db_persist=True
+        )
 
-    class Meta:
-        app_label = "shop"
+        class Meta:
+            app_label = "shop"
+
+    return Line
 
 
 def raised() -> list[Any]:
@@ -193,17 +199,19 @@ def test_the_documents_example_tells_which_side_is_which() -> None:
     ]
 
 
+@pytest.mark.skipif(django.VERSION < (5, 0), reason="Django has generated columns from 5.0 on")
 @pytest.mark.django_db(transaction=True)
 def test_what_the_database_generates_is_sent_as_it_is_now() -> None:
+    line_model = model_with_total()
     with connection.schema_editor() as editor:
-        editor.create_model(Line)
+        editor.create_model(line_model)
     try:
-        line = Line(pieces=2)
+        line = line_model(pieces=2)
         line.save()
         line.pieces = 10
         line.save()
-        hook = ModelHook(Line, post_save, name="line")
-        assert hook.prepare_payload(Line, {"instance": line}) == {"pieces": 10, "total": 30}
+        hook = ModelHook(line_model, post_save, name="line")
+        assert hook.prepare_payload(line_model, {"instance": line}) == {"pieces": 10, "total": 30}
     finally:
         with connection.schema_editor() as editor:
-            editor.delete_model(Line)
+            editor.delete_model(line_model)

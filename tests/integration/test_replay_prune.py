@@ -253,11 +253,24 @@ def test_what_a_replica_has_not_yet_is_known(settings: Settings) -> None:
     assert replayed(*mine, "--since", "1d", "--failed") == ids([failed])
 
 
-def test_every_database_is_searched() -> None:
+def test_every_database_is_searched_in_the_order_of_time() -> None:
     listener = listening()
-    events = [happened(HOUR), happened(HOUR, using="other")]
-    sent = replayed("--listener", str(listener.pk), "--since", "1d")
-    assert sorted(sent) == sorted(ids(events))
+    events = [happened(3 * HOUR), happened(2 * HOUR, using="other"), happened(HOUR)]
+    assert replayed("--listener", str(listener.pk), "--since", "1d") == ids(events)
+
+
+def test_what_two_databases_have_since_they_are_one_by_two_names_is_replayed_once() -> None:
+    listener = listening()
+    events = [happened(2 * HOUR), happened(HOUR)]
+    for event in events:
+        event.save(using="other", force_insert=True)
+    assert replayed("--listener", str(listener.pk), "--since", "1d") == ids(events)
+
+
+def test_there_is_no_moment_after_the_last_one() -> None:
+    listener, event = listening(), happened(HOUR)
+    mine = "--listener", str(listener.pk), "--since", "1d"
+    assert replayed(*mine, "--until", "9999-12-31T23:59:59.999Z") == ids([event])
 
 
 def test_several_listeners_or_all_active_ones() -> None:
@@ -285,14 +298,17 @@ def test_a_dry_run_counts_and_sends_nothing(capsys: pytest.CaptureFixture[str]) 
     assert replayed("--listener", str(listener.pk), "--since", "1d", "--dry-run") == []
     assert capsys.readouterr().out == f"listener {listener.pk}: 1 events would be replayed.\n"
     assert replayed("--listener", str(listener.pk), "--since", "1d", "--dry-run", "--json") == []
-    assert json.loads(capsys.readouterr().out) == {"replayed": {str(listener.pk): 1}}
+    expected = {"replayed": {str(listener.pk): 1}, "go_on_since": None}
+    assert json.loads(capsys.readouterr().out) == expected
 
 
 def test_what_was_replayed_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     listener = listening()
     happened(HOUR)
     replayed("--listener", str(listener.pk), "--since", "1d")
-    assert capsys.readouterr().out == f"listener {listener.pk}: 1 events replayed.\n"
+    said = capsys.readouterr()
+    assert said.out == f"listener {listener.pk}: 1 events replayed.\n"
+    assert said.err == ""
 
 
 def test_a_listener_that_is_not_active_is_named(capsys: pytest.CaptureFixture[str]) -> None:
@@ -351,25 +367,29 @@ class ShortLivedBroker(ToldBroker):
 
 
 @pytest.mark.parametrize("option", [[], ["--json"]], ids=["text", "json"])
-def test_what_was_replayed_before_the_broker_went_is_said(
+def test_what_was_replayed_before_the_broker_went_is_said_and_where_to_go_on(
     option: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    broker = ShortLivedBroker()
-    monkeypatch.setattr(roles, "broker", lambda: broker)
-    monkeypatch.setattr(replay, "BATCH", 1)
-    one, two = listening(), listening()
-    happened(HOUR)
-    with pytest.raises(CommandError, match="The broker is away"):
-        call_command("durian", "replay", "--all", "--since", "1d", *option)
-    said = capsys.readouterr().out
+    broker, listener, other = ShortLivedBroker(), listening(), listening("nothing")
+    events = [happened(3 * HOUR), happened(2 * HOUR), happened(HOUR)]
+    monkeypatch.setattr(replay, "BATCH", 2)
+    with monkeypatch.context() as away:
+        away.setattr(roles, "broker", lambda: broker)
+        with pytest.raises(CommandError, match="The broker is away"):
+            call_command("durian", "replay", "--all", "--since", "1d", *option)
+    said = capsys.readouterr()
     if option:
-        assert json.loads(said) == {"replayed": {str(one.pk): 1, str(two.pk): 0}}
+        done = json.loads(said.out)
+        assert done["replayed"] == {str(listener.pk): 2, str(other.pk): 0}
+        since = done["go_on_since"]
     else:
-        counts = [
-            f"listener {one.pk}: 1 events replayed.",
-            f"listener {two.pk}: 0 events replayed.",
+        assert said.out.splitlines() == [
+            f"listener {listener.pk}: 2 events replayed.",
+            f"listener {other.pk}: 0 events replayed.",
         ]
-        assert said.splitlines() == counts
+        since = said.err.removeprefix("That is not all. To go on: --since ").rstrip()
+    # The last one once more, maybe: others may have been raised in its millisecond.
+    assert replayed("--all", "--since", since) == ids(events[1:])
 
 
 def test_a_listener_whose_filter_is_invalid_keeps_no_other_from_its_events(

@@ -11,7 +11,7 @@ from durian import __version__, simulator
 from durian.cli import dead, demo, output, prune, rekey, replay, run, status, topology
 from durian.database import give_up_on_silence
 from durian.errors import DurianError
-from durian.stopping import INTERRUPTED
+from durian.stopping import code_of, end_by_sigterm
 
 SUBCOMMANDS = {
     "topology": topology,
@@ -44,8 +44,9 @@ class Command(BaseCommand):
         return __version__
 
     def run_from_argv(self, argv: list[str]) -> None:
-        """Run as a process of its own: its connections are durian's."""
+        """Run as a process of its own: its connections are durian's, and so are its signals."""
         give_up_on_silence()
+        end_by_sigterm()
         super().run_from_argv(argv)
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -74,9 +75,9 @@ class Command(BaseCommand):
             raise CommandError(f"The database: {error}") from error
         except BrokenPipeError:
             code = UNREAD
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as interrupt:
             self.stderr.write("Interrupted: what was done until now stays done.")
-            code = INTERRUPTED
+            code = code_of(interrupt)
         finally:
             output.forget_unwritten()
         if code:
