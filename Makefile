@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 NODE := $(VENV)/node/node_modules/standardwebhooks/package.json
 PEER := .venv-peer
 
-.PHONY: help demo test lint audit fuzz chaos bench servers
+.PHONY: help demo test versions lint audit fuzz chaos bench servers
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -19,6 +19,13 @@ demo: $(VENV)/installed ## run a small site with webhooks; ARGS=--once for a sin
 test: servers lint $(NODE) ## install what is missing, check everything and run all tests
 	$(BIN)/pytest $(ARGS)
 	@$(BIN)/python -m tests.audit --lenient
+
+versions: servers $(NODE) ## run all tests with the oldest and the newest Python and Django; VERSIONS="python3.12/5.2"
+	for version in $(or $(VERSIONS),python3.10/4.2 python3.13/6.0); do \
+		home=.venv-$$(echo $$version | tr / -) && $${version%/*} -m venv $$home && mkdir -p $$home/node && \
+		cp -r $(VENV)/node/. $$home/node && \
+		$$home/bin/python -m pip install --quiet --editable '.[dev]' "django==$${version#*/}.*" && \
+		$$home/bin/pytest $(ARGS) || exit 1; done
 
 lint: $(VENV)/installed-dev ## check style, types and the import contracts
 	$(BIN)/ruff check .

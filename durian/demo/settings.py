@@ -5,8 +5,6 @@ For a look on one's own machine: the secret key is no secret.
 
 import os
 
-import django
-
 from durian.demo.place import VARIABLE
 
 SECRET_KEY = "the demo's key, known to everybody who has read this file"  # noqa: S105
@@ -58,8 +56,7 @@ DATABASES = {
         "ENGINE": "django.db.backends.sqlite3",
         "NAME": os.environ.get(VARIABLE, "demo.sqlite3"),
         "ATOMIC_REQUESTS": True,
-        "OPTIONS": {"timeout": 20}
-        | ({"transaction_mode": "IMMEDIATE"} if django.VERSION >= (5, 1) else {}),
+        "OPTIONS": {"timeout": 20, "transaction_mode": "IMMEDIATE"},
     }
 }
 # The receivers fail on purpose; their answers are on the screen already.

@@ -43,9 +43,9 @@ class Behaviour:
     def status(self, number: int, signature: str) -> int:
         """Return the status of the answer to request `number`, counted from 0."""
         if signature not in (UNSIGNED, "valid"):
-            return HTTPStatus.UNAUTHORIZED
+            return HTTPStatus.UNAUTHORIZED.value
         if self.draw() < self.fail:
-            return HTTPStatus.INTERNAL_SERVER_ERROR
+            return HTTPStatus.INTERNAL_SERVER_ERROR.value
         return self.statuses[number % len(self.statuses)]
 
 

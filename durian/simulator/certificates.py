@@ -12,7 +12,19 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 DAY = timedelta(days=1)
-
+_SIGNS_CERTIFICATES = x509.KeyUsage(
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=True,
+    crl_sign=True,
+    encipher_only=False,
+    decipher_only=False,
+)
+"""From 3.13 on Python trusts no authority without it, nor without identifiers of keys (RFC 5280,
+sections 4.2.1.1 to 4.2.1.3)."""
 
 TLS_MODES = {
     "tls-expired": "Speak TLS with a certificate that has expired.",
@@ -48,6 +60,10 @@ class Authority:
         self._certificate = (
             _builder(name, name, self._key, DAY)
             .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+            .add_extension(_SIGNS_CERTIFICATES, critical=True)
+            .add_extension(
+                x509.SubjectKeyIdentifier.from_public_key(self._key.public_key()), critical=False
+            )
             .sign(self._key, hashes.SHA256())
         )
         self.bundle = directory / "authority.pem"
@@ -66,6 +82,10 @@ class Authority:
         certificate = (
             _builder(subject, issuer, key, valid)
             .add_extension(x509.SubjectAlternativeName([_name(host)]), critical=False)
+            .add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(signing_key.public_key()),
+                critical=False,
+            )
             .sign(signing_key, hashes.SHA256())
         )
         path = self._directory / f"{host}-{certificate.serial_number}.pem"

@@ -52,7 +52,9 @@ class Page(LoginRequiredMixin, View):
 
     def listener(self, pk: int) -> Listener:
         """Return the user's listener `pk`; somebody else's is not there. Raises Http404."""
-        return get_object_or_404(visible_to(self.request.user), pk=pk)
+        listeners = visible_to(self.request.user)
+        # Django 4.2 asks SQLite for any number, which raises an OverflowError beyond 64 bits.
+        return get_object_or_404(listeners.none() if pk >= 2**63 else listeners, pk=pk)
 
     def redirect(self, name: str, *args: Any, query: str = "") -> HttpResponseRedirect:
         """Return a redirect to another of these pages."""

@@ -17,6 +17,9 @@ import requests
 from tests.servers.free import free_port, wait_until
 from tests.servers.process import ServerProcess
 from tests.servers.rabbitmq import PrivateRabbitMQ
+from tests.versions import immediate_sqlite
+
+pytestmark = immediate_sqlite
 
 ROOT = Path(__file__).parents[2]
 BINARIES = Path(sys.prefix) / "bin"

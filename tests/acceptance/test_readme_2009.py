@@ -18,6 +18,9 @@ from typing import Any
 from tests.servers.free import free_port, wait_until
 from tests.servers.process import ServerProcess
 from tests.servers.rabbitmq import PrivateRabbitMQ
+from tests.versions import immediate_sqlite
+
+pytestmark = immediate_sqlite
 
 SETTINGS = """
 import os

@@ -20,9 +20,9 @@ from tests.servers.postgresql import PrivatePostgreSQL
 from tests.servers.process import ServerProcess
 from tests.servers.rabbitmq import PrivateRabbitMQ
 from tests.servers.receiver import Receiver
+from tests.settings import SQLITE_OPTIONS
 
 PATIENCE = 30.0
-SQLITE = {"timeout": 20, "transaction_mode": "IMMEDIATE"}
 
 PREAMBLE = """
 import os, sys, time
@@ -99,7 +99,11 @@ def site(
         database = postgresql.create_database(name)
     else:
         engine = "django.db.backends.sqlite3"
-        database = {"ENGINE": engine, "NAME": str(folder / "site.sqlite3"), "OPTIONS": SQLITE}
+        database = {
+            "ENGINE": engine,
+            "NAME": str(folder / "site.sqlite3"),
+            "OPTIONS": SQLITE_OPTIONS,
+        }
     site = Site(folder, database, BROKER_URL=rabbitmq.url, NAME_PREFIX=f"{name}.")
     site.prepare()
     yield site

@@ -16,6 +16,7 @@ from pytest_django.fixtures import Settings
 from durian.event import Hook, ModelHook
 from durian.models import Event
 from tests.integration.site import registered
+from tests.versions import immediate_sqlite
 
 pytestmark = pytest.mark.django_db(databases=["default", "other"])
 
@@ -106,6 +107,7 @@ def test_e002_a_package_of_the_site_hides_durians(
 # E003
 
 
+@immediate_sqlite
 def test_e003_sqlite_without_immediate_transactions(good: Settings) -> None:
     for database in site.DATABASES.values():
         database["OPTIONS"] = {}

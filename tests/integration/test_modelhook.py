@@ -7,7 +7,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import django
 import pytest
 from django.contrib.auth.models import Group, User
 from django.db import connection, models
@@ -19,6 +18,7 @@ from pytest_django.fixtures import Settings
 from durian.event import Hook, ModelHook, SignalHook
 from durian.models import Event
 from tests.integration.site import Replica, registered
+from tests.versions import generated_fields
 
 pytestmark = pytest.mark.django_db
 
@@ -199,7 +199,7 @@ def test_the_documents_example_tells_which_side_is_which() -> None:
     ]
 
 
-@pytest.mark.skipif(django.VERSION < (5, 0), reason="Django has generated columns from 5.0 on")
+@generated_fields
 @pytest.mark.django_db(transaction=True)
 def test_what_the_database_generates_is_sent_as_it_is_now() -> None:
     line_model = model_with_total()

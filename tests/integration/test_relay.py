@@ -26,6 +26,7 @@ from publisher.loop import RelayLoop
 from publisher.relay import BATCH, CONFIRM_SECONDS, UNDER_WAY, Relay
 from tests.integration.site import ToldBroker
 from tests.servers.free import wait_until
+from tests.versions import immediate_sqlite
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "other"])
 
@@ -345,6 +346,7 @@ def states() -> set[str]:
 # Several relays
 
 
+@immediate_sqlite
 def test_relays_in_threads_publish_no_event_twice(broker: ToldBroker) -> None:
     ids = hook.send_many([{"n": n} for n in range(3000)])
     barrier = threading.Barrier(4)

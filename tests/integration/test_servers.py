@@ -26,6 +26,7 @@ from tests.servers.rabbitmq import PrivateRabbitMQ
 from tests.servers.receiver import Answer, Received, Receiver
 from tests.servers.slow import SlowReceiver
 from tests.servers.tcp_proxy import TcpProxy
+from tests.versions import immediate_sqlite
 
 
 def connect(rabbitmq: PrivateRabbitMQ) -> amqp.Connection:
@@ -126,6 +127,7 @@ def test_a_thread_uses_the_same_database(default_database: str) -> None:
     assert seen == [default_database, "here"]
 
 
+@immediate_sqlite
 @pytest.mark.django_db(transaction=True)
 def test_sqlite_begins_a_transaction_with_its_lock(default_database: str) -> None:
     sqlite = connections["default" if default_database == "sqlite" else "other"]
