@@ -8,7 +8,6 @@ import os
 import sys
 from argparse import ArgumentParser
 
-import django
 from django.core.management import execute_from_command_line
 
 from durian.demo.place import use_temporary_database
@@ -16,10 +15,6 @@ from durian.stopping import INTERRUPTED
 
 SETTINGS = "DJANGO_SETTINGS_MODULE"
 DEMO = "durian.demo.settings"
-OLD_DJANGO = (
-    "it is on SQLite, where Django's transactions are safe from 5.1 on. This is Django "
-    f"{django.__version__}: take a newer one for the demo."
-)
 
 
 def main() -> None:
@@ -27,8 +22,6 @@ def main() -> None:
     arguments = sys.argv[1:] or ["--help"]
     command, site = _read(arguments)
     if command == "demo":
-        if django.VERSION < (5, 1):
-            sys.exit(f"durian demo: {OLD_DJANGO}")
         os.environ[SETTINGS] = DEMO
         if "--prepare" not in arguments:
             use_temporary_database()

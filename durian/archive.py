@@ -8,9 +8,11 @@ from itertools import groupby, islice
 from operator import attrgetter
 
 from django.db import router
+from django.db.models import QuerySet
 
 from durian import conf
 from durian.database import available
+from durian.errors import Unavailable
 from durian.ids import first_event_id, first_event_id_after
 from durian.models import Attempt, Event
 
@@ -41,12 +43,21 @@ def _events(
     rest = events.filter(id__gte=first_event_id(since), id__lt=first_event_id_after(until))
     # By key and not by a cursor: a replay may take hours, and no transaction shall.
     while True:
-        with available(using):
-            chunk = list(rest[:CHUNK])
+        chunk = _read(rest[:CHUNK])
         if not chunk:
             return
         yield from chunk
         rest = events.filter(id__gt=chunk[-1].id, id__lt=first_event_id_after(until))
+
+
+def _read(events: "QuerySet[Event]") -> list[Event]:
+    try:
+        with available(events.db):
+            return list(events)
+    except Unavailable:
+        # While another database had more to send, somebody may have closed the connection.
+        with available(events.db):
+            return list(events.all())
 
 
 def delivered(

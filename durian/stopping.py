@@ -2,6 +2,8 @@
 
 import atexit
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from durian.wire.wakeup import Wakeup, wait_readable
 
@@ -16,12 +18,17 @@ class Terminated(KeyboardInterrupt):
     """SIGTERM has come to what ends by Ctrl-C."""
 
 
-def end_by_sigterm() -> None:
-    """Have SIGTERM raise Terminated, as Ctrl-C raises KeyboardInterrupt. In the main thread only.
+@contextmanager
+def ending_by_sigterm() -> Iterator[None]:
+    """Have SIGTERM raise Terminated during the block, as Ctrl-C raises KeyboardInterrupt.
 
-    By default it would end the process with nothing said, and exit handlers not called.
+    By default it would end the process with nothing said. In the main thread only.
     """
-    signal.signal(signal.SIGTERM, _terminate)
+    before = signal.signal(signal.SIGTERM, _terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def code_of(interrupt: KeyboardInterrupt) -> int:
@@ -29,9 +36,8 @@ def code_of(interrupt: KeyboardInterrupt) -> int:
     return TERMINATED if isinstance(interrupt, Terminated) else INTERRUPTED
 
 
-def _terminate(number: int, _: object) -> None:
-    # Once: what cleans up is not to be stopped half-way.
-    signal.signal(number, signal.SIG_IGN)
+def _terminate(*_: object) -> None:
+    # Each time: Python ignores what a signal raises in the midst of a finalizer.
     raise Terminated
 
 

@@ -3,6 +3,7 @@
 from argparse import ArgumentParser
 from typing import Any
 
+import django
 from django.apps import apps
 
 from durian.cli.arguments import port
@@ -29,7 +30,12 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(options: dict[str, Any]) -> int:
-    """Return 0, or 1 when `--once` lost something."""
+    """Return 0, or 1 when `--once` lost something. Raises ConfigurationError."""
+    if django.VERSION < (5, 1):
+        raise ConfigurationError(
+            "The demo is on SQLite, where Django has writers wait for each other from 5.1 on. "
+            f"This is Django {django.__version__}: install a newer one to see the demo."
+        )
     if not apps.is_installed("durian.demo"):
         raise ConfigurationError("The demo brings its own site: call `durian demo`.")
     # App loading: the demo's models can only be imported in the demo's site.

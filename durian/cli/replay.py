@@ -92,15 +92,15 @@ def _states(listeners: Sequence[int]) -> str:
 
 
 def _say(replay: "_Replay", options: dict[str, Any]) -> None:
-    go_on = replay.go_on_since.isoformat(timespec="milliseconds") if replay.go_on_since else None
+    go_on = replay.go_on()
+    if go_on:
+        complain(f"That is not all. To go on: --since {go_on['since']} --until {go_on['until']}")
     if options["json"]:
-        print_json({"replayed": replay.counts, "go_on_since": go_on})
+        print_json({"replayed": replay.counts, "go_on": go_on})
         return
     done = "would be replayed" if options["dry_run"] else "replayed"
     for listener, count in replay.counts.items():
         console().print(f"listener {listener}: {count} events {done}.")
-    if go_on:
-        complain(f"That is not all. To go on: --since {go_on}")
 
 
 class _Replay:
@@ -112,9 +112,11 @@ class _Replay:
     def __init__(self, listeners: Sequence[Listener], options: dict[str, Any]) -> None:
         self.counts = {listener.pk: 0 for listener in listeners}
         self.left_out = False
-        self.go_on_since: datetime | None = None
-        """When the last event was raised that was sent, until all are."""
         self._options = options
+        self._reached: datetime = options["since"]
+        """When the last event was raised that was sent."""
+        self._until: datetime = options["until"] or timezone.now()
+        self._done: bool = options["dry_run"]
         self._audience = Audience(self._leave_out_some)
         self._event: Event
         self._hooks = {listener.hook for listener in listeners}
@@ -142,14 +144,20 @@ class _Replay:
                     self.counts[one.listener] += 1
             else:
                 self._send(batch)
-                self.go_on_since = raised_at(uuid.UUID(batch[-1].event))
+                self._reached = raised_at(uuid.UUID(batch[-1].event))
             report(sum(self.counts.values()), None)
-        self.go_on_since = None
+        self._done = True
+
+    def go_on(self) -> dict[str, str] | None:
+        """Return from when until when there is more to send, None when all was."""
+        if self._done:
+            return None
+        moments = {"since": self._reached, "until": self._until}
+        return {name: one.isoformat(timespec="milliseconds") for name, one in moments.items()}
 
     def _deliveries(self) -> Iterator[DeliveryMessage]:
-        until = self._options["until"] or timezone.now()
         hooks = None if any(map(is_pattern, self._hooks)) else self._hooks
-        for chunk in archive.chunks(self._options["since"], until, hooks):
+        for chunk in archive.chunks(self._options["since"], self._until, hooks):
             events = [event for event in chunk if self._audience.listens_to(event.hook)]
             many = max(PAIRS // max(len(self.counts), 1), 1)
             for start in range(0, len(events), many):

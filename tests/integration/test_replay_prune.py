@@ -3,13 +3,14 @@
 import itertools
 import json
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import connection
+from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 from django.utils.timezone import now
 from pytest_django.fixtures import Settings
@@ -298,7 +299,7 @@ def test_a_dry_run_counts_and_sends_nothing(capsys: pytest.CaptureFixture[str]) 
     assert replayed("--listener", str(listener.pk), "--since", "1d", "--dry-run") == []
     assert capsys.readouterr().out == f"listener {listener.pk}: 1 events would be replayed.\n"
     assert replayed("--listener", str(listener.pk), "--since", "1d", "--dry-run", "--json") == []
-    expected = {"replayed": {str(listener.pk): 1}, "go_on_since": None}
+    expected = {"replayed": {str(listener.pk): 1}, "go_on": None}
     assert json.loads(capsys.readouterr().out) == expected
 
 
@@ -366,30 +367,92 @@ class ShortLivedBroker(ToldBroker):
         return super().publisher()
 
 
+@contextmanager
+def broker_of_one_connection(
+    monkeypatch: pytest.MonkeyPatch, error: type[BaseException] = CommandError
+) -> Iterator[ShortLivedBroker]:
+    """Have such a broker during the block, which ends with `error`."""
+    broker = ShortLivedBroker()
+    with monkeypatch.context() as away:
+        away.setattr(roles, "broker", lambda: broker)
+        with pytest.raises(error):
+            yield broker
+
+
+def what_to_go_on_with(said: str) -> list[str]:
+    return said.removeprefix("That is not all. To go on: ").split()
+
+
 @pytest.mark.parametrize("option", [[], ["--json"]], ids=["text", "json"])
 def test_what_was_replayed_before_the_broker_went_is_said_and_where_to_go_on(
     option: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    broker, listener, other = ShortLivedBroker(), listening(), listening("nothing")
+    listener, other = listening(), listening("nothing")
     events = [happened(3 * HOUR), happened(2 * HOUR), happened(HOUR)]
     monkeypatch.setattr(replay, "BATCH", 2)
-    with monkeypatch.context() as away:
-        away.setattr(roles, "broker", lambda: broker)
-        with pytest.raises(CommandError, match="The broker is away"):
-            call_command("durian", "replay", "--all", "--since", "1d", *option)
+    with broker_of_one_connection(monkeypatch):
+        call_command("durian", "replay", "--all", "--since", "1d", *option)
     said = capsys.readouterr()
     if option:
-        done = json.loads(said.out)
-        assert done["replayed"] == {str(listener.pk): 2, str(other.pk): 0}
-        since = done["go_on_since"]
+        assert json.loads(said.out)["replayed"] == {str(listener.pk): 2, str(other.pk): 0}
     else:
         assert said.out.splitlines() == [
             f"listener {listener.pk}: 2 events replayed.",
             f"listener {other.pk}: 0 events replayed.",
         ]
-        since = said.err.removeprefix("That is not all. To go on: --since ").rstrip()
-    # The last one once more, maybe: others may have been raised in its millisecond.
-    assert replayed("--all", "--since", since) == ids(events[1:])
+    rest = what_to_go_on_with(said.err)
+    if option:
+        assert list(json.loads(said.out)["go_on"].values()) == rest[1::2]
+    happened(-timedelta(seconds=1))  # Nobody meant what is raised between the two.
+    # The last one once more: others may have been raised in its millisecond.
+    assert replayed("--all", *rest) == ids(events[1:])
+
+
+def test_what_was_interrupted_at_its_very_start_can_be_gone_on_with(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert listening().pk
+    events = [happened(2 * HOUR), happened(HOUR)]
+    with broker_of_one_connection(monkeypatch) as broker:
+        broker.connections = 1
+        call_command("durian", "replay", "--all", "--since", "2026-01-01T00:00:00.5+02:00")
+    rest = what_to_go_on_with(capsys.readouterr().err)
+    assert rest[:2] == ["--since", "2026-01-01T00:00:00.500+02:00"]
+    assert replayed("--all", *rest) == ids(events)
+
+
+def test_where_to_go_on_is_said_though_nobody_reads_the_counts(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def unread(*_: Any) -> None:
+        raise BrokenPipeError
+
+    assert listening().pk
+    happened(HOUR)
+    monkeypatch.setattr(replay, "print_json", unread)
+    with broker_of_one_connection(monkeypatch, SystemExit) as broker:
+        broker.connections = 1
+        call_command("durian", "replay", "--all", "--since", "1d", "--json")
+    assert what_to_go_on_with(capsys.readouterr().err)
+
+
+@pytest.mark.django_db(transaction=True, databases=["default", "other"])
+def test_a_connection_that_was_closed_while_it_rested_is_made_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(archive, "CHUNK", 1)
+    listener, lost = listening(), [True]
+    events = [happened(2 * HOUR), happened(HOUR)]
+
+    def cut(execute: Any, sql: str, *rest: Any) -> Any:
+        if "durian_event" in sql and lost:
+            lost.clear()
+            raise OperationalError("terminating connection")
+        return execute(sql, *rest)
+
+    with connection.execute_wrapper(cut):
+        assert replayed("--listener", str(listener.pk), "--since", "1d") == ids(events)
+    assert not lost
 
 
 def test_a_listener_whose_filter_is_invalid_keeps_no_other_from_its_events(

@@ -7,10 +7,11 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
-from durian.stopping import SIGNALS, Stopping, set_by_signals
+from durian.stopping import SIGNALS, Stopping, code_of, ending_by_sigterm, set_by_signals
 
 IMPATIENT = """
 import os, signal
@@ -54,6 +55,24 @@ def test_without_a_signal_the_waiting_ends_in_time() -> None:
     stopping.ask()
     assert stopping.wait(0.01)
     assert stopping.wait()
+
+
+@pytest.mark.usefixtures("handlers")
+def test_sigterm_ends_a_command_however_often_it_takes() -> None:
+    class Deaf:
+        def __del__(self) -> None:
+            with suppress(KeyboardInterrupt):
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    ended = []
+    signal.signal(signal.SIGTERM, lambda *_: ended.append("as before"))
+    with pytest.raises(KeyboardInterrupt) as interrupt, ending_by_sigterm():  # noqa: PT012
+        Deaf()
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert code_of(interrupt.value) == 143
+    assert code_of(KeyboardInterrupt()) == 130
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert ended == ["as before"]
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])

@@ -2,6 +2,8 @@
 
 import logging
 import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -11,7 +13,7 @@ from durian import __version__, simulator
 from durian.cli import dead, demo, output, prune, rekey, replay, run, status, topology
 from durian.database import give_up_on_silence
 from durian.errors import DurianError
-from durian.stopping import code_of, end_by_sigterm
+from durian.stopping import code_of, ending_by_sigterm
 
 SUBCOMMANDS = {
     "topology": topology,
@@ -37,6 +39,7 @@ class Command(BaseCommand):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         # Before Django takes hold of the streams.
         output.prepare()
+        self._signals: Callable[[], AbstractContextManager[None]] = nullcontext
         super().__init__(*args, **kwargs)
 
     def get_version(self) -> str:
@@ -46,7 +49,7 @@ class Command(BaseCommand):
     def run_from_argv(self, argv: list[str]) -> None:
         """Run as a process of its own: its connections are durian's, and so are its signals."""
         give_up_on_silence()
-        end_by_sigterm()
+        self._signals = ending_by_sigterm
         super().run_from_argv(argv)
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -64,8 +67,11 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Run the subcommand and exit with its code."""
         module = SUBCOMMANDS.get(options["subcommand"], run)
+        # What runs until it is told to stop has its own.
+        signals = nullcontext if module in (run, simulator) else self._signals
         try:
-            code = module.run(options)
+            with signals():
+                code = module.run(options)
             with output.writing():
                 sys.stdout.flush()
         except DurianError as error:
