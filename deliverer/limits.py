@@ -34,6 +34,9 @@ LINE_SECONDS = 2.0
 UNPROVEN_SECONDS = 0.5
 """How long the line of a listener waits that has not had a success yet."""
 SWEEP_SECONDS = 0.25
+AT_ONCE, REST_SECONDS = 25, 0.005
+"""So many are parked by a sweep at a time: when many receivers go away at once, hundreds are to be
+parked, and without rests everybody else's deliveries would wait for that."""
 ASLEEP_SECONDS = 1.0
 """When nothing has been heard here for so long, sweeps included, the process was stopped."""
 LEAST_WAIT = 0.25
@@ -147,8 +150,10 @@ class Limits:
             self._present_before = len(self._present)
             self._present = {share for share in self._present if share.line}
             self._returning = {one for one in self._returning if one.breaker.is_crowded(now)}
-        for park, pause in parked:
+        for number, (park, pause) in enumerate(parked, start=1):
             park(pause)
+            if number % AT_ONCE == 0:
+                self._stopping.wait(REST_SECONDS)
 
     def _swept(self, share: Share, now: float) -> list[tuple[Park, Pause]]:
         parked = []
