@@ -14,6 +14,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import NamedTuple
 
+from deliverer.awake import AwakeClock
 from deliverer.share import Go, Park, Pause, Share, Waiting
 from durian.wire.topology import step_over
 
@@ -37,8 +38,6 @@ SWEEP_SECONDS = 0.25
 AT_ONCE, REST_SECONDS = 25, 0.005
 """So many are parked by a sweep at a time: when many receivers go away at once, hundreds are to be
 parked, and without rests everybody else's deliveries would wait for that."""
-ASLEEP_SECONDS = 1.0
-"""When nothing has been heard here for so long, sweeps included, the process was stopped."""
 LEAST_WAIT = 0.25
 RETURNS_PER_SECOND = 200.0
 """How many deliveries of one process come back to receivers that are away, in equal parts."""
@@ -59,7 +58,7 @@ class Limits:
         self._deliverers = 1
         self._total = total
         self._cap = cap
-        self._clock = clock
+        self._now = AwakeClock(clock)
         self._shares: dict[int, Share] = {}
         self._look_at = MAX_KEPT
         self._present: set[Share] = set()
@@ -70,7 +69,6 @@ class Limits:
         self._in_flight = 0
         self._returning: set[Share] = set()
         """Those who are away and have a queue of deliveries that will come back."""
-        self._heard_at, self._awake_since = clock(), 0.0
         self._lock = threading.Lock()
         self._stopping = threading.Event()
 
@@ -117,7 +115,7 @@ class Limits:
             share, now = self._shares[listener], self._now()
             self._end(share)
             # What the process cuts off at its own end tells nothing of the receiver either.
-            if not self._slept_through(seconds, now) and not self._stopping.is_set():
+            if not self._now.slept_through(seconds, now) and not self._stopping.is_set():
                 if away:
                     opened = share.failed(now, seconds, asked)
                 else:
@@ -198,7 +196,7 @@ class Limits:
         while self._turns:
             share = next(iter(self._turns))
             room = share.in_flight < min(self._cap, share.deserved) and not share.breaker.is_open
-            silent = share.overdue(now, self._awake_since) > UNPROVEN_SECONDS
+            silent = share.overdue(now, self._now.awake_since) > UNPROVEN_SECONDS
             if share.line and room and not silent:
                 return share
             del self._turns[share]
@@ -244,7 +242,7 @@ class Limits:
     def _soon(self, share: Share, now: float) -> bool:
         """Say whether a delivery more may wait in line, and will hardly do so in vain."""
         ahead = len(share.line) + 1
-        if share.breaker.is_open or share.overdue(now, self._awake_since) > LINE_SECONDS:
+        if share.breaker.is_open or share.overdue(now, self._now.awake_since) > LINE_SECONDS:
             return False
         if ahead + share.in_flight > max(share.deserved, self._fair_part()):
             return False
@@ -269,7 +267,7 @@ class Limits:
             return Pause(step_over(seconds), away=True, silence=share.breaker.silence(now))
         moment = self._ahead(share, rate, now) + len(share.line) * share.seconds / self._cap
         share.moments.reserve()
-        overdue = share.overdue(now, self._awake_since)
+        overdue = share.overdue(now, self._now.awake_since)
         if not rate and overdue > 0:
             # Who has said nothing for a while is likely to do so for a while more. Twice as long:
             # to rest again costs the broker more than the wait costs who is late already.
@@ -289,18 +287,6 @@ class Limits:
                 self._look_at = max(MAX_KEPT, 2 * len(self._shares))
             share = self._shares[listener] = Share(now)
         return share
-
-    def _slept_through(self, seconds: float, now: float) -> bool:
-        """Say whether a POST that took so many `seconds` tells of this process's sleep alone."""
-        return now - seconds < self._awake_since and now - self._awake_since < ASLEEP_SECONDS
-
-    def _now(self) -> float:
-        """Return the time, and take note of it: between two of these the process may have slept."""
-        now = self._clock()
-        if now - self._heard_at > ASLEEP_SECONDS:
-            self._awake_since = now
-        self._heard_at = now
-        return now
 
 
 class _Turn(NamedTuple):

@@ -37,17 +37,19 @@ def chunks(
 def _events(
     using: str, since: datetime, until: datetime, hooks: Collection[str] | None
 ) -> Iterator[Event]:
-    events = Event.objects.using(using).filter(published_at__isnull=False).order_by("id")
-    if hooks is not None:
-        events = events.filter(hook__in=hooks)
-    rest = events.filter(id__gte=first_event_id(since), id__lt=first_event_id_after(until))
+    events = Event.objects.using(using).filter(
+        id__gte=first_event_id(since),
+        id__lt=first_event_id_after(until),
+        published_at__isnull=False,
+    )
+    rest = events = (events if hooks is None else events.filter(hook__in=hooks)).order_by("id")
     # By key and not by a cursor: a replay may take hours, and no transaction shall.
     while True:
         chunk = _read(rest[:CHUNK])
         if not chunk:
             return
         yield from chunk
-        rest = events.filter(id__gt=chunk[-1].id, id__lt=first_event_id_after(until))
+        rest = events.filter(id__gt=chunk[-1].id)
 
 
 def _read(events: "QuerySet[Event]") -> list[Event]:

@@ -6,6 +6,9 @@ import uuid
 from datetime import datetime, timezone
 from hashlib import sha1
 
+LARGEST_ROW = 2**63 - 1
+"""The largest number that a row of a table can have, as Django's BigAutoField."""
+
 
 def new_event_id() -> uuid.UUID:
     """Return a UUIDv7 of now: unique, and in the order of time as far as clocks agree.

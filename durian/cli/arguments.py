@@ -8,6 +8,8 @@ from datetime import datetime, timedelta
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
+from durian.ids import LARGEST_ROW
+
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -58,7 +60,7 @@ def between(kind: type[int] | type[float], least: float, most: float) -> Callabl
 
 def listener_number(text: str) -> int:
     """Return the number of a listener that `text` says."""
-    if not text.isdecimal() or int(text) >= 2**63:
+    if not text.isdecimal() or int(text) > LARGEST_ROW:
         raise ArgumentTypeError(f"{text!r} is no number of a listener")
     return int(text)
 

@@ -15,6 +15,7 @@ from django.urls import reverse
 from django.utils.cache import add_never_cache_headers
 from django.views.generic.base import View
 
+from durian.ids import LARGEST_ROW
 from durian.models import Listener
 
 POLICY = "Content-Security-Policy"
@@ -54,7 +55,7 @@ class Page(LoginRequiredMixin, View):
         """Return the user's listener `pk`; somebody else's is not there. Raises Http404."""
         listeners = visible_to(self.request.user)
         # Django 4.2 asks SQLite for any number, which raises an OverflowError beyond 64 bits.
-        return get_object_or_404(listeners.none() if pk >= 2**63 else listeners, pk=pk)
+        return get_object_or_404(listeners.none() if pk > LARGEST_ROW else listeners, pk=pk)
 
     def redirect(self, name: str, *args: Any, query: str = "") -> HttpResponseRedirect:
         """Return a redirect to another of these pages."""

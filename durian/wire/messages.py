@@ -9,6 +9,7 @@ from typing import Annotated, TypeVar, cast
 import msgspec
 
 from durian.errors import MessageError, UnknownVersion
+from durian.ids import LARGEST_ROW
 
 VERSION = "1.0"
 MAJOR = 1
@@ -18,7 +19,7 @@ MAJOR = 1
 UUIDText = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")]
 HookName = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9_.-]{1,200}\Z")]
 Run = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9-]{0,36}\Z")]
-RowNumber = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+RowNumber = Annotated[int, msgspec.Meta(ge=0, le=LARGEST_ROW)]
 Count = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
 Seconds = Annotated[float, msgspec.Meta(ge=0.0, le=1e11)]
 

@@ -5,10 +5,12 @@ import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -94,6 +96,15 @@ def test_who_trusts_its_authority_sees_the_fault_of_a_certificate_alone(
         assert bundle
         with pytest.raises(requests.exceptions.SSLError, match=fault):
             requests.post(simulator.url(), b"{}", verify=str(bundle), timeout=5)
+        context = ssl.create_default_context(cafile=bundle)
+        # As Python does by itself from 3.13 on.
+        context.verify_flags |= ssl.VERIFY_X509_STRICT
+        address = urlsplit(simulator.url())
+        with (
+            socket.create_connection((address.hostname, address.port), 5) as connection,
+            pytest.raises(ssl.SSLCertVerificationError, match=fault),
+        ):
+            context.wrap_socket(connection, server_hostname=address.hostname)
     assert not bundle.exists()
 
 

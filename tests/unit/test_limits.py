@@ -1,3 +1,4 @@
+import time
 from bisect import insort
 from collections import deque
 from functools import partial
@@ -10,9 +11,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from deliverer import limits
+from deliverer.awake import ASLEEP_SECONDS
 from deliverer.breaker import FAILURES, FIRST_WAIT, LONGEST_WAIT
 from deliverer.limits import (
-    ASLEEP_SECONDS,
+    AT_ONCE,
     BUSY,
     CROWD,
     CROWD_SECONDS,
@@ -20,6 +22,7 @@ from deliverer.limits import (
     LEAST_WAIT,
     LINE_SECONDS,
     POSTS_PER_SECOND,
+    REST_SECONDS,
     RETURNS_PER_SECOND,
     SWEEP_SECONDS,
     UNPROVEN_SECONDS,
@@ -627,6 +630,23 @@ def test_who_waits_in_the_process_when_the_receiver_goes_away_is_parked() -> Non
     desk.limits.sweep()
     assert all(one.went or (one.pause and one.pause.away) for one in deliveries)
     assert desk.admit().pause
+
+
+def test_a_sweep_that_parks_many_rests_in_between_for_everybody_elses() -> None:
+    desk, parked_at = Desk(cap=FAILURES), list[float]()
+    desk.succeed(times=START)
+    for _ in range(2 * FAILURES + AT_ONCE):
+        desk.limits.admit(
+            JOE,
+            0.0,
+            reserved=False,
+            go=lambda: True,
+            park=lambda pause: parked_at.append(time.monotonic()),
+        )
+    for _ in range(FAILURES):
+        desk.release(JOE, 4.0, away=True)
+    desk.limits.sweep()
+    assert parked_at[AT_ONCE] - parked_at[AT_ONCE - 1] >= REST_SECONDS
 
 
 def test_of_those_held_for_all_who_are_away_few_come_back_soon() -> None:
