@@ -3,8 +3,8 @@
 A listener has as many POSTs under way as it has earned by successes, up to a cap. What is over
 waits in the process, if it will be for a moment only and takes no place from others. Else it
 reserves one of the listener's next free moments and waits in the broker until then, once, so that a
-long backlog does not circulate; so does what is over a rate. Nothing waits here for longer than
-LINE_SECONDS: what a deliverer has taken moves on whatever its listeners do.
+long backlog does not circulate; so does what is over a rate. Nothing waits here for its receiver
+for longer than LINE_SECONDS: what a deliverer has taken moves on whatever its listeners do.
 """
 
 import logging
@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from deliverer.awake import AwakeClock
-from deliverer.share import Go, Park, Pause, Share, Waiting
+from deliverer.share import LINE_SECONDS, UNPROVEN_SECONDS, Go, Park, Pause, Share, Waiting
 from durian.wire.topology import step_over
 
 logger = logging.getLogger("durian.deliverer")
@@ -23,17 +23,14 @@ logger = logging.getLogger("durian.deliverer")
 CROWDED = 0.75
 """When this part of the process is taken, each listener has one POST under way at a time: however
 many receivers hang, something is left for the others."""
-BUSY = 1 / 16
-"""When this part is taken, those whose answers come fast have no more than an equal part of it
-each: what the process itself is too busy for would only be more connections. For slower ones it is
-as many as POSTS_PER_SECOND needs to have under way (Little's law)."""
+BUSY, MANY = 1 / 16, 250
+"""When this part is taken, or so many places, those whose answers come fast have no more than an
+equal part of them each: what the process itself is too busy for would only be more connections. For
+slower ones it is as many as POSTS_PER_SECOND needs to have under way (Little's law)."""
 POSTS_PER_SECOND = 40_000.0
 """Far more than a process can do, since what is known for certain of a receiver's time is less than
 it takes, the less the busier the process is: so it is not bounded by slow receivers, and not made
 slower and slower by them either."""
-LINE_SECONDS = 2.0
-UNPROVEN_SECONDS = 0.5
-"""How long the line of a listener waits that has not had a success yet."""
 SWEEP_SECONDS = 0.25
 AT_ONCE, REST_SECONDS = 25, 0.005
 """So many are parked by a sweep at a time: when many receivers go away at once, hundreds are to be
@@ -155,8 +152,9 @@ class Limits:
 
     def _swept(self, share: Share, now: float) -> list[tuple[Park, Pause]]:
         parked = []
-        overdue = now - (LINE_SECONDS if share.earned else UNPROVEN_SECONDS)
-        while share.line and (share.breaker.is_open or share.line[0].since <= overdue):
+        while share.line and (
+            share.breaker.is_open or share.waits_in_vain(now, self._now.awake_since)
+        ):
             waiting = share.line.popleft()
             parked.append((waiting.park, self._turned_away(share, waiting.rate, now)))
         return parked
@@ -217,7 +215,7 @@ class Limits:
             return 1 if now >= share.breaker.probe_at else 0
         if self._in_flight >= self._total * CROWDED:
             return 1
-        useful = max(self._total * BUSY, share.receiver_seconds * POSTS_PER_SECOND)
+        useful = max(min(self._total * BUSY, MANY), share.receiver_seconds * POSTS_PER_SECOND)
         part = useful if self._in_flight < useful else useful / self._listeners()
         return min(self._cap, share.deserved, max(int(part), 1))
 

@@ -15,6 +15,10 @@ START = 10
 """POSTs that a listener may have under way before its first success. Each success earns one more,
 and a place in line; each failure for which nobody is there takes half of what was earned. Places
 that nobody else wants need not be earned."""
+LINE_SECONDS = 2.0
+"""How long the line of a listener waits for its receiver."""
+UNPROVEN_SECONDS = 0.5
+"""The same for one that has not had a success yet."""
 SMOOTHING = 0.02
 """The weight of a POST's time, from the fiftieth success on; the first ones weigh more. A moment in
 which this process itself is slow must not look like a slow receiver."""
@@ -125,8 +129,22 @@ class Share:
 
         Before `awake_since` nobody listened.
         """
-        silence = now - max(self.silent_since, awake_since) if self.in_flight else 0.0
-        return silence - self.receiver_seconds
+        return self._silence(now, awake_since) - self.receiver_seconds
+
+    def waits_in_vain(self, now: float, awake_since: float) -> bool:
+        """Say whether the first in line has waited for the receiver for too long.
+
+        What the process itself is too busy for stays: to rest would only keep it busier.
+        """
+        patience = LINE_SECONDS if self.earned else UNPROVEN_SECONDS
+        if now - self.line[0].since < patience:
+            return False
+        rounds = 1 + len(self.line) / max(self.in_flight, 1)
+        slow = self.receiver_seconds * rounds > LINE_SECONDS
+        return slow or self._silence(now, awake_since) >= patience
+
+    def _silence(self, now: float, awake_since: float) -> float:
+        return now - max(self.silent_since, awake_since) if self.in_flight else 0.0
 
     def idle(self, now: float) -> bool:
         """Say whether nothing is lost by forgetting it."""

@@ -48,6 +48,7 @@ REFERENCES: Mapping[str, str] = {
     "matcher.mixed": "matcher.mixed.bare",
     "deliverer.rate": "limits.post",
     "deliverer.rate_retries": "deliverer.rate",
+    "deliverer.rate_wide": "deliverer.rate",
     "pipeline.rate": "peer.drain",
     "isolation.rate_hanging": "isolation.rate",
     "isolation.latency_hanging.p99": "isolation.latency.p99",

@@ -11,7 +11,7 @@ from tenacity import RetryCallState
 from tenacity.stop import stop_base
 from tenacity.wait import wait_none
 
-from deliverer import limits
+from deliverer import share
 from deliverer.targets import Targets
 from durian import roles
 from durian.hook import Hook
@@ -165,7 +165,7 @@ def test_an_answer_that_is_no_text_is_logged_in_process_too(hostile: str) -> Non
 def test_what_would_go_next_when_the_process_ends_stays_in_the_broker(
     receiver: Receiver, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(limits, "UNPROVEN_SECONDS", 60.0)
+    monkeypatch.setattr(share, "UNPROVEN_SECONDS", 60.0)
     with socket.create_server(("127.0.0.1", 0)) as deaf, deliveries(LISTENER_IN_FLIGHT=2) as sent:
         to = listener(f"http://127.0.0.1:{deaf.getsockname()[1]}/")
         for _ in range(5):

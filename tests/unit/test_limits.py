@@ -3,6 +3,7 @@ from bisect import insort
 from collections import deque
 from functools import partial
 from itertools import accumulate, pairwise
+from math import inf
 from random import Random
 
 import pytest
@@ -20,15 +21,14 @@ from deliverer.limits import (
     CROWD_SECONDS,
     CROWDED,
     LEAST_WAIT,
-    LINE_SECONDS,
+    MANY,
     POSTS_PER_SECOND,
     REST_SECONDS,
     RETURNS_PER_SECOND,
     SWEEP_SECONDS,
-    UNPROVEN_SECONDS,
     Limits,
 )
-from deliverer.share import START, Pause, Share
+from deliverer.share import LINE_SECONDS, START, UNPROVEN_SECONDS, Pause, Share
 from durian.wire.topology import LADDER
 
 JOE, JANE = 1, 2
@@ -215,6 +215,28 @@ def test_whoever_waits_too_long_in_the_process_is_parked() -> None:
     assert desk.admit().went
 
 
+def long_line(*, own: float) -> list[Delivery]:
+    """Return who waited for more than LINE_SECONDS of one that answers each half a second, of which
+    this process took so much."""
+    desk = Desk(cap=1)
+    desk.succeed(times=3 * START, seconds=QUICK)
+    deliveries = desk.many(2 * START)
+    for _ in range(START):
+        desk.wait(0.5)
+        desk.release(JOE, 0.5, own=own)
+    return deliveries[1 + START :]
+
+
+def test_whoever_waits_for_the_process_itself_is_not_parked() -> None:
+    assert all(one.waits for one in long_line(own=0.5 - QUICK))
+
+
+def test_whoever_waits_for_a_receiver_that_answers_too_slowly_is_parked() -> None:
+    waiting = [one.waits for one in long_line(own=0.0)]
+    assert sum(waiting) < LINE_SECONDS / 0.25
+    assert not all(waiting)
+
+
 def test_nobody_gets_in_line_of_who_is_silent_but_waits_twice_as_long_in_one_rest() -> None:
     desk = Desk(cap=2)
     desk.succeed(times=START, seconds=0.1)
@@ -338,6 +360,12 @@ def test_a_place_is_not_for_one_that_is_silent() -> None:
         desk.release(JOE, QUICK)
     assert went(janes) == before
     assert went(joes) > 2 * PLACES
+
+
+def test_a_deliverer_for_many_slow_receivers_has_no_more_under_way_to_fast_ones() -> None:
+    desk = Desk(total=100 * MANY, cap=PLENTY)
+    desk.succeed(times=2 * MANY, seconds=QUICK)
+    assert went(desk.many(2 * MANY)) == MANY
 
 
 def test_a_process_that_is_slow_does_not_take_its_receivers_for_slow() -> None:
@@ -691,6 +719,7 @@ class Crowd(RuleBasedStateMachine):
         self.waiting: dict[int, list[tuple[float, Delivery]]] = {
             who: [] for who in range(self.LISTENERS)
         }
+        self.answered = dict.fromkeys(range(self.LISTENERS), -inf)
 
     who = st.integers(0, LISTENERS - 1)
 
@@ -708,6 +737,8 @@ class Crowd(RuleBasedStateMachine):
         self.under_way[who].pop()
         own = data.draw(st.floats(0, seconds))
         self.desk.release(who, seconds, own=own, away=away)
+        if not away:
+            self.answered[who] = self.desk.clock.now
         self._sort()
 
     @rule(who=who)
@@ -721,8 +752,9 @@ class Crowd(RuleBasedStateMachine):
     def time_passes(self, seconds: float) -> None:
         self.desk.wait(seconds)
         self._sort()
-        for waiting in self.waiting.values():
-            assert all(self.desk.clock.now - since <= LINE_SECONDS for since, _ in waiting)
+        overdue = self.desk.clock.now - LINE_SECONDS
+        for who, waiting in self.waiting.items():
+            assert self.answered[who] > overdue or all(since >= overdue for since, _ in waiting)
 
     def _sort(self) -> None:
         for who, waiting in self.waiting.items():
