@@ -11,11 +11,11 @@ import logging
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
 from typing import NamedTuple
 
 from deliverer.awake import AwakeClock
 from deliverer.share import LINE_SECONDS, UNPROVEN_SECONDS, Go, Park, Pause, Share, Waiting
+from durian.cpuload import CPULoad, Gauge
 from durian.wire.topology import step_over
 
 logger = logging.getLogger("durian.deliverer")
@@ -27,14 +27,15 @@ BUSY, MANY = 1 / 16, 250
 """When this part is taken, or so many places, those whose answers come fast have no more than an
 equal part of them each: what the process itself is too busy for would only be more connections. For
 slower ones it is as many as POSTS_PER_SECOND needs to have under way (Little's law)."""
+CPU_BOUND = 0.7
+"""From this part of a CPU on, which its threads share, the process is what is waited for."""
 POSTS_PER_SECOND = 40_000.0
 """Far more than a process can do, since what is known for certain of a receiver's time is less than
-it takes, the less the busier the process is: so it is not bounded by slow receivers, and not made
-slower and slower by them either."""
+it takes, the less the busier the process is: so slow receivers do not make it slower and slower."""
 SWEEP_SECONDS = 0.25
 AT_ONCE, REST_SECONDS = 25, 0.005
-"""So many are parked by a sweep at a time: when many receivers go away at once, hundreds are to be
-parked, and without rests everybody else's deliveries would wait for that."""
+"""So many are parked by a sweep at a time: without rests all other deliveries would wait when many
+receivers go away at once."""
 LEAST_WAIT = 0.25
 RETURNS_PER_SECOND = 200.0
 """How many deliveries of one process come back to receivers that are away, in equal parts."""
@@ -48,14 +49,18 @@ MAX_KEPT = 100_000
 class Limits:
     """The shares of one deliverer that may have `total` POSTs under way, and `cap` for a listener.
 
-    Times are of `clock`, in seconds. From any thread.
+    Times are of `clock`, in seconds; `load` says what part of a CPU the process has used since it
+    was asked last. From any thread.
     """
 
-    def __init__(self, total: int, cap: int, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, total: int, cap: int, clock: Gauge = time.monotonic, load: Gauge | None = None
+    ) -> None:
         self._deliverers = 1
         self._total = total
         self._cap = cap
         self._now = AwakeClock(clock)
+        self._load = load or CPULoad().look
         self._shares: dict[int, Share] = {}
         self._look_at = MAX_KEPT
         self._present: set[Share] = set()
@@ -140,8 +145,8 @@ class Limits:
     def sweep(self) -> None:
         """Park who has waited for too long, and who waits for a receiver that is away."""
         with self._lock:
-            now = self._now()
-            parked = [pair for share in self._present for pair in self._swept(share, now)]
+            now, busy = self._now(), self._load() > CPU_BOUND and not self._is_crowded
+            parked = [pair for share in self._present for pair in self._swept(share, now, busy)]
             self._present_before = len(self._present)
             self._present = {share for share in self._present if share.line}
             self._returning = {one for one in self._returning if one.breaker.is_crowded(now)}
@@ -150,11 +155,11 @@ class Limits:
             if number % AT_ONCE == 0:
                 self._stopping.wait(REST_SECONDS)
 
-    def _swept(self, share: Share, now: float) -> list[tuple[Park, Pause]]:
-        parked = []
-        while share.line and (
-            share.breaker.is_open or share.waits_in_vain(now, self._now.awake_since)
-        ):
+    def _swept(self, share: Share, now: float, busy: bool) -> list[tuple[Park, Pause]]:
+        parked, awake = [], self._now.awake_since
+        # Who has all that it may have waits for its own answers.
+        busy = busy and share.in_flight < min(self._cap, share.deserved)
+        while share.line and (share.breaker.is_open or share.waits_in_vain(now, busy, awake)):
             waiting = share.line.popleft()
             parked.append((waiting.park, self._turned_away(share, waiting.rate, now)))
         return parked
@@ -213,11 +218,15 @@ class Limits:
     def _allowed(self, share: Share, now: float) -> int:
         if share.breaker.is_open:
             return 1 if now >= share.breaker.probe_at else 0
-        if self._in_flight >= self._total * CROWDED:
+        if self._is_crowded:
             return 1
         useful = max(min(self._total * BUSY, MANY), share.receiver_seconds * POSTS_PER_SECOND)
         part = useful if self._in_flight < useful else useful / self._listeners()
         return min(self._cap, share.deserved, max(int(part), 1))
+
+    @property
+    def _is_crowded(self) -> bool:
+        return self._in_flight >= self._total * CROWDED
 
     def _takes(self, share: Share, room: bool, rate: float, reserved: bool, now: float) -> bool:
         """Say whether a delivery may go or wait here; with a rate, that takes one of its moments.
@@ -245,7 +254,7 @@ class Limits:
         if ahead + share.in_flight > max(share.deserved, self._fair_part()):
             return False
         # By what the receiver itself takes, nothing before its first answer: the line must not be
-        # short since this process is slow, and who has waited too long is parked then.
+        # short since this process is slow, and a sweep parks who has waited for too long.
         return ahead * share.receiver_seconds / self._cap <= LINE_SECONDS
 
     def _fair_part(self) -> float:

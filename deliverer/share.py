@@ -19,6 +19,8 @@ LINE_SECONDS = 2.0
 """How long the line of a listener waits for its receiver."""
 UNPROVEN_SECONDS = 0.5
 """The same for one that has not had a success yet."""
+LONGEST_LINE_SECONDS = 15.0
+"""How long it waits for a process that is busy: a half of what there is by default to end one."""
 SMOOTHING = 0.02
 """The weight of a POST's time, from the fiftieth success on; the first ones weigh more. A moment in
 which this process itself is slow must not look like a slow receiver."""
@@ -131,17 +133,17 @@ class Share:
         """
         return self._silence(now, awake_since) - self.receiver_seconds
 
-    def waits_in_vain(self, now: float, awake_since: float) -> bool:
-        """Say whether the first in line has waited for the receiver for too long.
+    def waits_in_vain(self, now: float, busy: bool, awake_since: float) -> bool:
+        """Say whether the first in line has waited for too long.
 
-        What the process itself is too busy for stays: to rest would only keep it busier.
+        Who waits for the process itself, since that is `busy`, may do so for longer: to rest would
+        only keep it busier.
         """
-        patience = LINE_SECONDS if self.earned else UNPROVEN_SECONDS
-        if now - self.line[0].since < patience:
+        waited = now - self.line[0].since
+        if waited < (patience := LINE_SECONDS if self.earned else UNPROVEN_SECONDS):
             return False
-        rounds = 1 + len(self.line) / max(self.in_flight, 1)
-        slow = self.receiver_seconds * rounds > LINE_SECONDS
-        return slow or self._silence(now, awake_since) >= patience
+        silent = self._silence(now, awake_since) >= patience
+        return silent or not busy or waited >= LONGEST_LINE_SECONDS
 
     def _silence(self, now: float, awake_since: float) -> float:
         return now - max(self.silent_since, awake_since) if self.in_flight else 0.0

@@ -14,6 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from durian.cpuload import CPULoad
+
 CHOICE_SECONDS = 0.01
 """How long the kernel may move threads: they sleep and wake up many times meanwhile."""
 
@@ -33,7 +35,7 @@ class OneCPU:
     def __init__(self) -> None:
         self._kept = False
         self._used: dict[int, int] = {}
-        self._looked_at, self._cpu_seconds = time.monotonic(), time.process_time()
+        self._load = CPULoad()
 
     def look(self) -> None:
         """Keep a busy process on the CPU that suits the kernel now; let others go where they like.
@@ -42,7 +44,7 @@ class OneCPU:
         """
         if not hasattr(os, "sched_setaffinity"):
             return
-        busy = self._is_busy()
+        busy = self._load.look() > BUSY
         self.let_go()
         # Not permitted, no /proc, or no file can be opened for now.
         with suppress(OSError):
@@ -56,12 +58,6 @@ class OneCPU:
             with suppress(OSError):
                 self._keep_on(os.sched_getaffinity(0))
                 self._kept = False
-
-    def _is_busy(self) -> bool:
-        now, cpu_seconds = time.monotonic(), time.process_time()
-        passed, used = now - self._looked_at, cpu_seconds - self._cpu_seconds
-        self._looked_at, self._cpu_seconds = now, cpu_seconds
-        return used > passed * BUSY
 
     def _where(self) -> Set[int]:
         """Return the CPU of the thread that has worked most since the last time, in a set."""

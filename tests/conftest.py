@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 from django.conf import settings
 from django.test.utils import setup_databases, teardown_databases
@@ -17,8 +18,11 @@ from tests.servers.receiver import Receiver
 
 
 def pytest_configure() -> None:
-    """Let `timeout` and CI end the private servers, as Ctrl-C does."""
+    """Let `timeout` and CI end the private servers, as Ctrl-C does; hypothesis times no example."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # On a machine with much to do any of them takes long at times.
+    hypothesis.settings.register_profile("untimed", deadline=None)
+    hypothesis.settings.load_profile("untimed")
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

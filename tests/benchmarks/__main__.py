@@ -11,6 +11,7 @@ database and receiver are private ones, and share the machine with what is measu
 import argparse
 import importlib
 import json
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -120,6 +121,8 @@ def main() -> int:
         "--minutes", type=float, default=MINUTES, help="how long it may take (%(default)g)"
     )
     options = parser.parse_args()
+    # As at Ctrl-C, the servers and processes are ended.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     if unknown := set(options.figures) - set(FIGURES):
         parser.error(f"there is no figure {', '.join(unknown)}; there are {', '.join(FIGURES)}")
     done = run(options.figures or list(FIGURES), options.minutes)

@@ -48,7 +48,7 @@ def index_of(forms: dict[int, Json]) -> FilterIndex:
     return Both(forms).index
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(CHANGES, st.lists(PAYLOADS, min_size=1, max_size=3))
 def test_answers_as_one_by_one(changes: list[tuple[int, Json]], payloads: list[Json]) -> None:
     both = Both()
@@ -77,7 +77,7 @@ CROWDS = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(CROWDS, st.lists(PAYLOADS, min_size=1, max_size=3), st.randoms(use_true_random=False))
 def test_answers_as_one_by_one_when_crowded(
     forms: list[Json], payloads: list[Json], random: Json
@@ -168,7 +168,7 @@ PARTS = ["".join(letters) for size in range(1, 8) for letters in product("ab ", 
 LONG = st.text("ab ", max_size=30).map(lambda text: "-" * 600 + text)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     st.lists(st.sampled_from([20, 150]), min_size=4, max_size=6),
     LONG,
