@@ -19,7 +19,9 @@ from tests.servers.receiver import Receiver
 
 def pytest_configure() -> None:
     """Let `timeout` and CI end the private servers, as Ctrl-C does; hypothesis times no example."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # SIGINT too: what a shell starts in the background, and all that this starts, is deaf to it.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.default_int_handler)
     # On a machine with much to do any of them takes long at times.
     hypothesis.settings.register_profile("untimed", deadline=None)
     hypothesis.settings.load_profile("untimed")
