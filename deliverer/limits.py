@@ -11,11 +11,13 @@ import logging
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import NamedTuple
 
 from deliverer.awake import AwakeClock
 from deliverer.share import LINE_SECONDS, UNPROVEN_SECONDS, Go, Park, Pause, Share, Waiting
-from durian.cpuload import CPULoad, Gauge
+from deliverer.shares import Shares
+from durian.cpuload import CPULoad
 from durian.wire.topology import step_over
 
 logger = logging.getLogger("durian.deliverer")
@@ -43,7 +45,6 @@ CROWD_SECONDS, CROWD = 5.0, 5
 """So many seconds' worth of POSTs under a rate, and so many more, may come too early: what waits in
 the broker does not come back to the moment, nor to the process that reserved it. With a fifth of
 this, four processes lose a fifth of a low rate."""
-MAX_KEPT = 100_000
 
 
 class Limits:
@@ -54,15 +55,18 @@ class Limits:
     """
 
     def __init__(
-        self, total: int, cap: int, clock: Gauge = time.monotonic, load: Gauge | None = None
+        self,
+        total: int,
+        cap: int,
+        clock: Callable[[], float] = time.monotonic,
+        load: Callable[[], float] | None = None,
     ) -> None:
         self._deliverers = 1
         self._total = total
         self._cap = cap
         self._now = AwakeClock(clock)
         self._load = load or CPULoad().look
-        self._shares: dict[int, Share] = {}
-        self._look_at = MAX_KEPT
+        self._shares = Shares()
         self._present: set[Share] = set()
         """Those for whom something has come since the last sweep, or is in line still."""
         self._present_before = 0
@@ -84,7 +88,7 @@ class Limits:
         pause = None
         with self._lock:
             now = self._now()
-            share = self._share(listener, now)
+            share = self._shares.of(listener, now)
             self._present.add(share)
             room = not share.line and share.in_flight < self._allowed(share, now)
             if not self._takes(share, room, rate, reserved, now):
@@ -158,7 +162,7 @@ class Limits:
     def _swept(self, share: Share, now: float, busy: bool) -> list[tuple[Park, Pause]]:
         parked, awake = [], self._now.awake_since
         # Who has all that it may have waits for its own answers.
-        busy = busy and share.in_flight < min(self._cap, share.deserved)
+        busy = busy and share.in_flight < self._most(share)
         while share.line and (share.breaker.is_open or share.waits_in_vain(now, busy, awake)):
             waiting = share.line.popleft()
             parked.append((waiting.park, self._turned_away(share, waiting.rate, now)))
@@ -198,7 +202,7 @@ class Limits:
         """Return whose turn it is; those who have all they may have wait for their own answers."""
         while self._turns:
             share = next(iter(self._turns))
-            room = share.in_flight < min(self._cap, share.deserved) and not share.breaker.is_open
+            room = share.in_flight < self._most(share) and not share.breaker.is_open
             silent = share.overdue(now, self._now.awake_since) > UNPROVEN_SECONDS
             if share.line and room and not silent:
                 return share
@@ -222,7 +226,10 @@ class Limits:
             return 1
         useful = max(min(self._total * BUSY, MANY), share.receiver_seconds * POSTS_PER_SECOND)
         part = useful if self._in_flight < useful else useful / self._listeners()
-        return min(self._cap, share.deserved, max(int(part), 1))
+        return min(self._most(share), max(int(part), 1))
+
+    def _most(self, share: Share) -> int:
+        return min(self._cap, share.deserved)
 
     @property
     def _is_crowded(self) -> bool:
@@ -284,16 +291,6 @@ class Limits:
     def _ahead(self, share: Share, rate: float, now: float) -> float:
         """Return how long the moments that are reserved already will take."""
         return share.moments.ahead(max(share.seconds / self._cap, 1 / rate if rate else 0.0), now)
-
-    def _share(self, listener: int, now: float) -> Share:
-        share = self._shares.get(listener)
-        if share is None:
-            if len(self._shares) >= self._look_at:
-                self._shares = {key: one for key, one in self._shares.items() if not one.idle(now)}
-                # Where none is idle, the next one shall not look at all of them again.
-                self._look_at = max(MAX_KEPT, 2 * len(self._shares))
-            share = self._shares[listener] = Share(now)
-        return share
 
 
 class _Turn(NamedTuple):

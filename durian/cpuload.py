@@ -3,13 +3,15 @@
 import time
 from collections.abc import Callable
 
-Gauge = Callable[[], float]
-
 
 class CPULoad:
     """Measures by two clocks, in seconds: time, and what all threads have used of a CPU's."""
 
-    def __init__(self, clock: Gauge = time.monotonic, used: Gauge = time.process_time) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        used: Callable[[], float] = time.process_time,
+    ) -> None:
         self._clock = clock
         self._used = used
         self._looked_at, self._used_then = clock(), used()

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from deliverer import limits
+from deliverer import shares
 from deliverer.awake import ASLEEP_SECONDS
 from deliverer.breaker import FAILURES, FIRST_WAIT, LONGEST_WAIT
 from deliverer.limits import (
@@ -233,33 +233,30 @@ def overloaded(cap: int = PLENTY, load: float = 1.0) -> tuple[Desk, list[Deliver
     return desk, deliveries
 
 
-def answering(desk: Desk, seconds: float, *, own: float) -> None:
-    """Let time pass in which Joe answers each half a second, of which this process took so much."""
+def answering(desk: Desk, seconds: float) -> None:
+    """Let time pass in which Joe answers each half a second; most of that is this process's."""
     for _ in range(int(seconds / 0.5)):
         desk.wait(0.5)
-        desk.release(JOE, 0.5, own=own)
-
-
-OWN = 0.5 - QUICK
+        desk.release(JOE, 0.5, own=0.5 - QUICK)
 
 
 def test_whoever_waits_for_a_busy_process_is_not_parked() -> None:
     desk, deliveries = overloaded()
-    answering(desk, 3 * LINE_SECONDS, own=OWN)
+    answering(desk, 3 * LINE_SECONDS)
     assert not any(one.pause for one in deliveries)
     assert deliveries[-1].waits
 
 
 def test_whoever_waits_for_those_before_it_in_a_busy_process_is_parked() -> None:
     desk, deliveries = overloaded(cap=PLACES - 1)
-    answering(desk, LINE_SECONDS, own=OWN)
+    answering(desk, LINE_SECONDS)
     assert not any(one.waits for one in deliveries)
 
 
 def test_whoever_waits_for_connections_to_be_made_is_parked() -> None:
     # They are no receiver's time either, but the process has time enough.
     desk, deliveries = overloaded(load=0.5)
-    answering(desk, LINE_SECONDS, own=OWN)
+    answering(desk, LINE_SECONDS)
     assert not any(one.waits for one in deliveries)
 
 
@@ -271,7 +268,7 @@ def test_whoever_waits_beside_many_slow_receivers_is_parked() -> None:
         desk.many(PLACES, slow)
     deliveries = desk.many(PLACES)
     assert went(deliveries) == 1
-    answering(desk, LINE_SECONDS, own=OWN)
+    answering(desk, LINE_SECONDS)
     assert not any(one.waits for one in deliveries)
 
 
@@ -283,9 +280,9 @@ def test_whoever_waits_for_a_receiver_that_is_silent_is_parked() -> None:
 
 def test_nobody_waits_for_a_busy_process_for_ever() -> None:
     desk, deliveries = overloaded()
-    answering(desk, LONGEST_LINE_SECONDS - 1, own=OWN)
+    answering(desk, LONGEST_LINE_SECONDS - 1)
     assert not any(one.pause for one in deliveries)
-    answering(desk, 1.0, own=OWN)
+    answering(desk, 1.0)
     assert not any(one.waits for one in deliveries)
 
 
@@ -860,7 +857,7 @@ def test_where_nobody_can_be_forgotten_each_newcomer_does_not_ask_of_all(
         asked.append(share)
         return idle(share, now)
 
-    monkeypatch.setattr(limits, "MAX_KEPT", 10)
+    monkeypatch.setattr(shares, "MAX_KEPT", 10)
     monkeypatch.setattr(Share, "idle", counting)
     desk = Desk()
     for listener in range(1000):
